@@ -1,0 +1,93 @@
+"""What the control room needs of the media room, declared beside its consumer. `supervisor.py` is the real one.
+
+Nothing here may hold a frame: states, figures and proofs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from monitor.core.camera_state import CameraReason, CameraStateName
+from monitor.core.messages import CameraReport, Hello, Proof, ViewerAnswer
+
+
+class CameraStatus(Protocol):
+    """How a camera is, with what its process's own state adds to it."""
+
+    @property
+    def report(self) -> CameraReport | None:
+        """The newest report of the camera; None before the first."""
+
+    @property
+    def state(self) -> CameraStateName:
+        """As staff see it."""
+
+    @property
+    def reason(self) -> CameraReason:
+        """Why; empty where there is nothing to say."""
+
+    @property
+    def since_ms(self) -> int:
+        """When it took this state, in service time."""
+
+    @property
+    def incarnation(self) -> int:
+        """Grows with each start of the camera's process: what was watched through an older one is over."""
+
+
+class ProcessGuarantee(Protocol):
+    """What a media process has proved."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None where it does not run."""
+
+    @property
+    def incarnation(self) -> int:
+        """Which start this is, from 1."""
+
+    @property
+    def state(self) -> str:
+        """starting, sealed, proved, ended or failed."""
+
+    @property
+    def hello(self) -> Hello | None:
+        """The locks that are on; None before the seal."""
+
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """The newest proof of each thread."""
+
+    @property
+    def proved_ms(self) -> int | None:
+        """When the newest proof was complete, in service time."""
+
+    @property
+    def why(self) -> str:
+        """What ended or failed it."""
+
+
+class MediaRoom(Protocol):
+    """All media processes."""
+
+    async def start(self) -> None:
+        """Start them. Does not wait for their proofs."""
+
+    async def stop(self) -> None:
+        """End them; nothing is left when this returns."""
+
+    def camera(self, camera: str) -> CameraStatus:
+        """How a camera is."""
+
+    async def add_viewer(self, camera: str, viewer: str, offer: str) -> ViewerAnswer:
+        """Give a viewer's offer to the camera's process. Raises BadOffer, TooMany, NotFound, Unavailable."""
+
+    def close_viewer(self, viewer: str) -> None:
+        """End a viewer's session; one that is unknown is no error."""
+
+    def set_curtain(self, camera: str, closed: bool) -> None:
+        """Stop or resume reading a camera, also after its process was replaced."""
+
+    def guarantee(self) -> Sequence[ProcessGuarantee]:
+        """All processes, in their order."""

@@ -1,0 +1,71 @@
+"""Payloads that are too large for one packet towards viewers are cut anew, without waiting for the access unit's end.
+
+A camera may send payloads up to 64 KiB over interleaved TCP. What fits goes on untouched; a large single NAL unit or
+STAP-A is cut at once; of a NAL unit that comes in large FU-A fragments the fragments are treated as one stream of bytes,
+of which less than one packet waits for the next fragment. This module must never keep more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.media import h264
+
+_TYPE = 0x1F
+_START = 0x80
+_END = 0x40
+_F_NRI = 0xE0
+
+
+class Resizer:
+    """Cuts the payloads of one camera. `limit` is in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._room = limit - 2  # behind FU indicator and FU header
+        self._carry = bytearray()
+        self._cutting = False
+        self._first_pending = False
+
+    def feed(self, payload: memoryview) -> Iterator[memoryview | bytes]:
+        """The payloads to send instead of this one: itself where it fits."""
+        kind = payload[0] & _TYPE if len(payload) else 0
+        if kind == h264.FU_A and len(payload) > 2:
+            if payload[1] & _START:
+                self.reset()
+                self._cutting = self._first_pending = len(payload) > self._limit
+            if self._cutting:
+                yield from self._refragment(payload)
+                return
+        if len(payload) <= self._limit:
+            yield payload
+            return
+        for piece in h264.iter_nals(payload):
+            if kind == h264.FU_A:  # a later fragment grew: cut it on its own, with its own start and end bits
+                self._cutting = True
+                yield from self._refragment(payload)
+                return
+            yield from h264.packetise([bytes([piece.header]) + piece.body.tobytes()], self._limit)
+
+    def reset(self) -> None:
+        """Forget and zero what waits: a packet was lost, or the camera stopped."""
+        self._carry[:] = bytes(len(self._carry))
+        self._carry.clear()
+        self._cutting = self._first_pending = False
+
+    def _refragment(self, payload: memoryview) -> Iterator[bytes]:
+        indicator, kind, end = payload[0], payload[1] & _TYPE, bool(payload[1] & _END)
+        self._carry += payload[2:]
+        used = 0
+        # the last piece of a NAL unit must carry the end bit, so hold back as long as more may follow
+        while len(self._carry) - used > self._room or (end and len(self._carry) > used):
+            piece = self._carry[used : used + self._room]
+            used += len(piece)
+            last = end and used == len(self._carry)
+            flags = (_START if self._first_pending else 0) | (_END if last else 0)
+            self._first_pending = False
+            yield bytes([indicator, flags | kind]) + piece
+        self._carry[:used] = bytes(used)
+        del self._carry[:used]
+        if end:
+            self._cutting = False

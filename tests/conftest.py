@@ -1,0 +1,107 @@
+"""What every test may use: free ports, the browser, and the user it runs as. All traffic stays on 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",  # tests may run as root, where Chromium's own sandbox does not start
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # nothing but 127.0.0.1 is ever spoken to
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """The browser to drive, for Playwright's `executable_path` and `args`."""
+
+    path: str
+    flags: tuple[str, ...] = CHROMIUM_FLAGS
+
+
+def _is_snap(path: str) -> bool:
+    # Ubuntu's chromium is a snap: it may not use the profile directories that tests make.
+    return path.startswith("/snap/") or Path(path).resolve().name == "snap"
+
+
+def find_chromium() -> str | None:
+    """The browser of tools/need-browser.sh, looked for in the same order."""
+    named = os.environ.get("VIGIL_CHROMIUM")
+    if named:
+        return named
+    found = (shutil.which(name) for name in ("chromium", "google-chrome"))
+    return next((path for path in found if path and not _is_snap(path)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Chromium:
+    """A missing browser is a failure, not a skip: the tests that need one are what the product is for."""
+    path = find_chromium()
+    assert path, "no Chromium: `make setup-test` installs it"
+    return Chromium(path)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that gives a TCP port of 127.0.0.1 that was free a moment ago, another one at each call."""
+    given: set[int] = set()
+
+    def take() -> int:
+        return _free(socket.SOCK_STREAM, given)
+
+    return take
+
+
+@pytest.fixture
+def free_udp_port() -> Callable[..., int]:
+    """The same for UDP. With `run` ports in a row free, for one media process each."""
+    given: set[int] = set()
+
+    def take(run: int = 1) -> int:
+        for _ in range(200):
+            first = _free(socket.SOCK_DGRAM, given)
+            if all(_is_free_udp(first + more) for more in range(1, run)):
+                given.update(range(first, first + run))
+                return first
+        raise AssertionError(f"no {run} free UDP ports in a row")
+
+    return take
+
+
+def _free(kind: socket.SocketKind, given: set[int]) -> int:
+    while True:
+        with socket.socket(socket.AF_INET, kind) as sock:
+            sock.bind(("127.0.0.1", 0))
+            port: int = sock.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
+
+
+def _is_free_udp(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+@pytest.fixture
+def as_root() -> None:
+    """For a test that only root can run; elsewhere it is skipped, and says so."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

@@ -1,0 +1,40 @@
+/**
+ * A cover over the whole page, in large letters: for the moments when nothing under it may be believed.
+ * Must be opaque, and must need neither the server nor a touch to come and go.
+ */
+
+import { element, icon, setText } from "./dom.js";
+
+/** @typedef {{title: string, text: string, doing: string, elapsed: string}} CoverWords */
+
+export class PageCover extends HTMLElement {
+  #title = element("h1");
+  #text = element("p", { class: "cover-text" });
+  #elapsed = element("p", { class: "cover-elapsed", role: "timer" });
+  #doing = element("p", { class: "cover-doing" });
+
+  /**
+   * @param {import("./icons.js").IconName} name
+   * @param {"fault" | "calm"} tone
+   */
+  setUp(name, tone) {
+    this.className = `page-cover ${tone}`;
+    this.hidden = true;
+    this.setAttribute("role", "alertdialog");
+    this.replaceChildren(icon(name), this.#title, this.#elapsed, this.#text, this.#doing);
+    return this;
+  }
+
+  /** @param {CoverWords | false} words false takes the cover away */
+  show(words) {
+    this.hidden = !words;
+    if (!words) return;
+    this.setAttribute("aria-label", words.title);
+    setText(this.#title, words.title);
+    setText(this.#text, words.text);
+    setText(this.#elapsed, words.elapsed);
+    setText(this.#doing, words.doing);
+  }
+}
+
+customElements.define("vigil-cover", PageCover);

@@ -1,0 +1,25 @@
+/**
+ * How many columns make the pictures largest: the wall fills the screen, whatever the number of bays. Pure.
+ */
+
+const PICTURE = 16 / 9;
+
+/**
+ * @param {number} count bays, at least 1
+ * @param {number} width room in CSS pixels
+ * @param {number} height
+ * @param {number} gap between tiles
+ * @param {number} caption height of the line under each picture
+ * @returns {{columns: number, rows: number}}
+ */
+export function bestGrid(count, width, height, gap, caption) {
+  let best = { columns: 1, rows: count, picture: -1 };
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const tileWidth = (width - gap * (columns - 1)) / columns;
+    const tileHeight = (height - gap * (rows - 1)) / rows - caption;
+    const picture = Math.min(tileWidth, tileHeight * PICTURE);
+    if (picture > best.picture) best = { columns, rows, picture };
+  }
+  return { columns: best.columns, rows: best.rows };
+}
