@@ -88,7 +88,7 @@ class Door(Generic[Incoming]):
         return self._closed
 
     def send(self, message: Message) -> None:
-        """Send, or queue when the other side is slow. Raises DoorError where the door is closed or the queue is full."""
+        """Send, or queue when the other side is slow. Raises DoorError where the door is closed, or full."""
         if self._closed:
             raise DoorError("the door is closed")
         data = encode(message)

@@ -11,6 +11,7 @@
  * @property {number} since_ms service time at which it took this state
  * @property {string | number} incarnation differs when the media process is another one than before
  * @property {string[]} streams "main" and, where there is one, "sub"
+ * @property {{state: CameraStateName, reason: string, since_ms: number} | null} [sub] the sub stream, where there is one
  */
 /** @typedef {{closed: boolean, by?: string | null, until_ms?: number | null}} Curtain */
 /** @typedef {"ringing" | "escalated" | "acknowledged" | "attended" | "closed"} CallStateName */
@@ -32,6 +33,7 @@
  * @typedef {object} Me
  * @property {Role} role
  * @property {string} name
+ * @property {string[]} may actions of monitor/core/access.py
  * @property {string | null} [button]
  * @property {string | null} [bay]
  * @property {string | null} [bay_name]

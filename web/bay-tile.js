@@ -3,7 +3,7 @@
  * Must never show a picture that `bayView` does not call live: the cover over it is opaque.
  */
 
-import { bayView, VIEW_ICONS } from "./bay-view.js";
+import { bayView, tileStream, VIEW_ICONS } from "./bay-view.js";
 import { element, icon, setIcon, setText } from "./dom.js";
 import { Freshness } from "./picture-age.js";
 import { captureMoment } from "./server-clock.js";
@@ -64,10 +64,10 @@ export class BayTile extends HTMLElement {
     const cover = element("div", { class: "bay-cover" }, this.#coverIcon, this.#coverTitle, this.#coverSince);
     cover.append(this.#coverWhy, this.#coverDoing);
     this.#faultNote.append(icon("spanner"), this.#faultText);
-    const picture = element("div", { class: "bay-picture" }, this.#video, cover, this.#faultNote);
+    const picture = element("div", { class: "bay-picture" }, this.#video, cover);
     const state = element("span", { class: "bay-state" }, this.#stateIcon, this.#stateText);
     const caption = element("div", { class: "bay-caption" }, this.#callIcon, this.#nameText, state, this.#ageText);
-    this.replaceChildren(picture, caption);
+    this.replaceChildren(picture, this.#faultNote, caption);
     this.update(bay);
     return this;
   }
@@ -76,7 +76,7 @@ export class BayTile extends HTMLElement {
   update(bay) {
     this.#bay = bay;
     const { camera } = bay;
-    const wanted = camera ? (camera.streams.includes("sub") ? "sub" : "main") : "";
+    const wanted = camera ? tileStream(camera) : "";
     if (wanted !== this.#viewing) {
       this.#viewing = wanted;
       this.#viewer?.stop();
@@ -138,6 +138,7 @@ export class BayTile extends HTMLElement {
     const age = nowMs === null ? null : this.#freshness.age(nowMs);
     const state = word(`state.${view.name}`);
     this.dataset["state"] = view.name;
+    this.dataset["fault"] = view.fault ? "yes" : "no";
     this.dataset["call"] = call?.state ?? "";
     setText(this.#nameText, bay.name);
     setIcon(this.#stateIcon, VIEW_ICONS[view.name]);
@@ -162,7 +163,7 @@ export class BayTile extends HTMLElement {
 
 /**
  * @param {Call} call
- * @returns {Record<string, string>} the values that `call.state.*` words want
+ * @returns {Record<string, string>} the values that the words of a call's state want
  */
 export function callValues(call) {
   const name = (call.state === "attended" ? call.attended_by : null) ?? call.acknowledged_by;

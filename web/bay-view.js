@@ -32,6 +32,15 @@ export const VIEW_ICONS = {
 const CONNECTING_MS = 5000;
 
 /**
+ * The stream that a tile shows: the small one, but where that is set up wrongly the main one is better than none.
+ * @param {import("./api.js").Camera} camera
+ * @returns {"main" | "sub"}
+ */
+export function tileStream(camera) {
+  return camera.sub && camera.sub.state !== "failed" ? "sub" : "main";
+}
+
+/**
  * @param {Bay} bay
  * @param {Freshness} freshness
  * @param {ScreenReason} trouble what the viewer of this screen has to say, "" where all is well
@@ -46,15 +55,16 @@ export function bayView(bay, freshness, trouble, nowMs, wasLive) {
     const why = bay.curtain?.by ? "curtain.by" : "curtain.why";
     return { name: "curtain", why, doing: "", sinceMs: camera.since_ms, fault: false };
   }
-  if (camera.state !== "live") {
-    const { state: name, reason, since_ms: sinceMs } = camera;
+  const stream = (tileStream(camera) === "sub" && camera.sub) || camera;
+  if (stream.state !== "live") {
+    const { state: name, reason, since_ms: sinceMs } = stream;
     const lasting = nowMs !== null && nowMs - sinceMs > CONNECTING_MS;
     const fault = name === "stale" || name === "failed" || (name === "connecting" && (wasLive || lasting));
     const [why, doing] = reason ? [`reason.${reason}.why`, `reason.${reason}.doing`] : ["", ""];
     return { name, why, doing, sinceMs, fault };
   }
   if (nowMs !== null && freshness.state === "fresh") {
-    return { name: "live", why: "", doing: "", sinceMs: camera.since_ms, fault: false };
+    return { name: "live", why: "", doing: "", sinceMs: stream.since_ms, fault: false };
   }
   const reason = trouble || screenReason(freshness);
   const name = freshness.state === "none" && reason === "connecting" ? "connecting" : "stale";
@@ -62,7 +72,7 @@ export function bayView(bay, freshness, trouble, nowMs, wasLive) {
     name,
     why: `screen.${reason}.why`,
     doing: `screen.${reason}.doing`,
-    sinceMs: freshness.state === "none" ? null : freshness.sinceMs,
+    sinceMs: freshness.state === "old" ? freshness.captureMs : null,
     fault: name === "stale" && freshness.state !== "returning",
   };
 }

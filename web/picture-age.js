@@ -46,9 +46,9 @@ export class Freshness {
     return this.#state;
   }
 
-  /** When it took this state, in service time. */
-  get sinceMs() {
-    return this.#sinceMs;
+  /** The moment that the newest picture presented shows, in service time; null where there was none. */
+  get captureMs() {
+    return this.#captureMs;
   }
 
   /**

@@ -85,10 +85,9 @@ class Wall {
       this.#me = me.data;
       localStorage.setItem(ROLE, me.data.role);
       if (me.data.role === "button" && me.data.button) return location.replace(`/button/${me.data.button}`);
-      const watches = me.data.role === "nurse" || me.data.role === "display";
-      this.#closedFor = watches ? "" : "role";
-      if (!watches) return;
-      this.#list.setUp(me.data.role === "nurse", (call) => this.#take(call));
+      this.#closedFor = me.data.may.includes("watch") ? "" : "role";
+      if (this.#closedFor) return;
+      this.#list.setUp(me.data.may.includes("acknowledge"), (call) => this.#take(call));
       const bays = /** @type {import("./api.js").Answer<Bay[]>} */ (await ask("GET", "/api/bays"));
       if (!bays.data) return this.#refused(bays.status);
       this.#setBays(bays.data);
@@ -132,13 +131,15 @@ class Wall {
     if (type === "clock") this.#clock.observe(data.now_ms, performance.now());
     else if (this.#waiting) this.#waiting.push({ type, data });
     else if (type === "call") this.#take(data);
-    else if (type === "guarantee") this.#guaranteed = data.ok;
-    else if (type === "camera") {
-      const { bay: id, ...camera } = data;
+    else if (type === "snapshot") {
+      this.#calls = new Map(data.calls.map((/** @type {Call} */ call) => [call.id, call]));
+    } else if (type === "guarantee") this.#guaranteed = data.ok;
+    else if (type === "camera" || type === "curtain") {
+      const { bay: id, ...news } = data;
       const bay = this.#bays.get(id);
       if (!bay) return;
-      bay.camera = camera;
-      if ("curtain" in data) bay.curtain = data.curtain;
+      if (type === "camera") bay.camera = news;
+      else bay.curtain = news.curtain;
       this.#tiles.get(id)?.update(bay);
     }
   }
@@ -245,12 +246,10 @@ class Wall {
     const room = byId("bays");
     const count = this.#tiles.size;
     if (!count) return;
-    const style = getComputedStyle(room);
-    const gap = Number.parseFloat(style.columnGap) || 0;
-    const caption = Number.parseFloat(style.getPropertyValue("--caption")) || 0;
+    const gap = Number.parseFloat(getComputedStyle(room).columnGap) || 0;
     const { columns, rows } = PHONE.matches
       ? { columns: 1, rows: count }
-      : bestGrid(count, room.clientWidth, room.clientHeight, gap, caption);
+      : bestGrid(count, room.clientWidth, room.clientHeight, gap);
     room.style.setProperty("--columns", String(columns));
     room.style.setProperty("--rows", String(rows));
   }

@@ -16,7 +16,6 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import cast
 
 from monitor.control.clock import wall_ms
 from monitor.control.journal import Journal
@@ -148,7 +147,7 @@ class Accounts:
         code, now_ms = _secret("code"), self._now_ms()
 
         def work(db: sqlite3.Connection) -> bool:
-            if _token(db, "id", token_id, now_ms) is None:
+            if _token(db, token_id, now_ms) is None:
                 return False
             db.execute(
                 "INSERT INTO sign_in_codes VALUES (?, ?, ?)", (_hash(code), token_id, now_ms + round(minutes * 60_000))
@@ -168,9 +167,9 @@ class Accounts:
                 "DELETE FROM sign_in_codes WHERE hash = ? RETURNING token, expires_ms", (hashed,)
             ).fetchone()
             if used is not None:
-                token = _token(db, "id", used[0], now_ms) if now_ms < used[1] else None
+                token = _token(db, used[0], now_ms) if now_ms < used[1] else None
             else:
-                token = _token(db, "hash", hashed, now_ms)
+                token = _token(db, hashed, now_ms)
             if token is None:
                 return None
             lasts_ms = SESSION_MS[token.role]
@@ -202,12 +201,12 @@ class Accounts:
 
         def work(db: sqlite3.Connection) -> Identity | None:
             if token:
-                found = _token(db, "hash", hashed, now_ms)
+                found = _token(db, hashed, now_ms)
                 return None if found is None else _identity(found, None)
             row = db.execute("SELECT id, token, expires_ms FROM sessions WHERE hash = ?", (hashed,)).fetchone()
             if row is None or now_ms >= row[2]:
                 return None
-            found = _token(db, "id", row[1], now_ms)
+            found = _token(db, row[1], now_ms)
             return None if found is None else _identity(found, row[0])
 
         identity = await self._journal.read(work)
@@ -231,7 +230,7 @@ class Accounts:
         now_ms = self._now_ms()
 
         def work(db: sqlite3.Connection) -> set[Identity]:
-            tokens = {one for one in {identity.token_id for identity in identities} if _token(db, "id", one, now_ms)}
+            tokens = {one for one in {identity.token_id for identity in identities} if _token(db, one, now_ms)}
             sessions = {row[0] for row in db.execute("SELECT id FROM sessions WHERE expires_ms > ?", (now_ms,))}
             return {
                 one
@@ -250,11 +249,10 @@ def log_security(db: sqlite3.Connection, at_ms: int, event: str, who: str, token
     )
 
 
-def _token(db: sqlite3.Connection, column: str, value: str | bytes, now_ms: int) -> TokenInfo | None:
-    """The usable token whose `column` ('id' or 'hash') is `value`."""
+def _token(db: sqlite3.Connection, value: str | bytes, now_ms: int) -> TokenInfo | None:
+    """The usable token of this id, or of this hash."""
     row = db.execute(
-        "SELECT id, role, name, button, created_ms, expires_ms, revoked_ms FROM tokens WHERE "
-        + ("id = ?" if column == "id" else "hash = ?"),
+        "SELECT id, role, name, button, created_ms, expires_ms, revoked_ms FROM tokens WHERE id = ?1 OR hash = ?1",
         (value,),
     ).fetchone()
     token = None if row is None else TokenInfo(*row)
@@ -262,7 +260,7 @@ def _token(db: sqlite3.Connection, column: str, value: str | bytes, now_ms: int)
 
 
 def _identity(token: TokenInfo, session_id: str | None) -> Identity:
-    return Identity(cast(Role, token.role), token.name, token.id, token.button, session_id)
+    return Identity(token.role, token.name, token.id, token.button, session_id)
 
 
 def _secret(kind: str) -> str:

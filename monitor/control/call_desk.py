@@ -1,8 +1,8 @@
 """The call desk: takes presses and steps, keeps them, and then tells.
 
 Order is everything here: decide (core/call_state), commit to the journal, and only then remember, answer and tell the
-screens. So what a button was told "received" is on the disk, and no screen shows a call that a crash could undo. Changes
-come one after another: a lock stands around each. It must never keep a call only in memory.
+screens. So what a button was told "received" is on the disk, and no screen shows a call that a crash could undo.
+Changes come one after another: a lock stands around each. It must never keep a call only in memory.
 """
 
 from __future__ import annotations

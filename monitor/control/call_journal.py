@@ -111,7 +111,9 @@ def _row(call: Call) -> tuple[object, ...]:
     )
 
 
-_UPSERT = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
+_UPSERT = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:]
+)
 
 
 def _call(row: Sequence[object]) -> Call:

@@ -32,8 +32,18 @@ class Curtain:
         return {"closed": True, "by": self.closed_by, "since_ms": self.since_ms, "until_ms": self.until_ms}
 
 
+def stored(journal: Journal) -> dict[str, Curtain]:
+    """What was closed when the server ended, by bay: their cameras must start closed."""
+
+    def work(db: sqlite3.Connection) -> dict[str, Curtain]:
+        rows = db.execute("SELECT bay, closed_by, since_ms, until_ms FROM curtains")
+        return {bay: Curtain(*values) for bay, *values in rows}
+
+    return journal.read_now(work)
+
+
 class CurtainDesk:
-    """All curtains. `restore` before the media room starts."""
+    """All curtains."""
 
     def __init__(
         self,
@@ -42,28 +52,21 @@ class CurtainDesk:
         now_ms: Callable[[], int],
         cameras: Mapping[str, tuple[str, ...]],
         on_change: Callable[[str], None],
+        closed: Mapping[str, Curtain],
     ) -> None:
-        """`cameras` holds each bay's camera ids, `on_change` is told of a bay whose curtain moved."""
+        """`cameras` holds each bay's camera ids, `on_change` is told of a bay whose curtain moved, `closed` is what was
+        `stored`."""
         self._journal = journal
         self._media = media
         self._now_ms = now_ms
         self._cameras = cameras
         self._on_change = on_change
-        self._closed: dict[str, Curtain] = {}
+        self._closed = {bay: curtain for bay, curtain in closed.items() if cameras.get(bay)}
         self._lock = asyncio.Lock()
 
     def of(self, bay: str) -> Curtain | None:
         """The bay's closed curtain; None where it is open."""
         return self._closed.get(bay)
-
-    def restore(self) -> set[str]:
-        """Take up what was closed when the server ended; the bays whose cameras must start closed."""
-
-        def work(db: sqlite3.Connection) -> dict[str, Curtain]:
-            return {row[0]: Curtain(*row[1:]) for row in db.execute("SELECT * FROM curtains")}
-
-        self._closed = {bay: one for bay, one in self._journal.read_now(work).items() if self._cameras.get(bay)}
-        return set(self._closed)
 
     async def close(self, bay: str, minutes: float | None, who: str) -> Curtain:
         """Close, or close for another time. Raises Conflict where the bay has no camera, Unavailable where it is closed
@@ -105,4 +108,7 @@ class CurtainDesk:
                 try:
                     await self.open(bay, "its end")
                 except VigilError as error:
-                    logger.error("the curtain of %s stays closed: %s", bay, error.message)
+                    # Our own error says it all; a traceback would add nothing.
+                    logger.error(  # noqa: TRY400
+                        "the curtain of %s stays closed: %s", bay, error.message
+                    )

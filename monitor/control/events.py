@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.control.accounts import Identity
@@ -140,7 +140,7 @@ class EventHub:
             subscriber.end()
 
 
-async def stream(subscriber: Subscriber, first: list[tuple[int | None, bytes]]) -> AsyncIterator[bytes]:
+async def stream(subscriber: Subscriber, first: list[tuple[int | None, bytes]]) -> AsyncGenerator[bytes, None]:
     """The stream of a page: `first`, then what the hub tells; a change that `first` holds is not told twice."""
     last = 0
     yield b"retry: 1000\n\n"

@@ -26,7 +26,7 @@ def summary(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
                 "incarnation": process.incarnation,
                 "why": process.why,
                 "missing": _missing(process),
-                "proved_ms": process.proved_ms,
+                "proved_ms": process.proved_ms or None,
                 "tried": sum(proof.tried for proof in process.proofs),
                 "refused": sum(proof.refused for proof in process.proofs),
             }
@@ -43,7 +43,7 @@ def full(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
         rows.append(
             {
                 "process": number,
-                "pid": process.pid,
+                "pid": process.pid or None,
                 "state": process.state,
                 "incarnation": process.incarnation,
                 "why": process.why,
@@ -52,7 +52,10 @@ def full(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
                 "missing": _missing(process),
                 "memory": hello.memory if hello else None,
                 "udp_port": hello.udp_port if hello else None,
-                "proved_ms": process.proved_ms,
+                "proved_ms": process.proved_ms or None,
+                "door_bytes": process.door_bytes,
+                "log_bytes": process.log_bytes,
+                "log_dropped": process.log_dropped,
                 "proofs": [proof.model_dump(exclude={"kind", "nonce"}) for proof in process.proofs],
             }
         )

@@ -1,9 +1,9 @@
 """The journal: the one SQLite file in the state directory, and the two threads that may touch it.
 
-It must never hold a picture, a patient's name or free text, and what `write` returned must survive `kill -9` and a power
-cut: WAL with synchronous=FULL, one transaction for each write. All writes go through one thread, so they never wait for
-each other's locks; reads have a thread and a connection of their own, which in WAL never wait for a write. Another process
-(the command line) may have the file open at the same time.
+It must never hold a picture, a patient's name or free text, and what `write` returned must survive `kill -9` and a
+power cut: WAL with synchronous=FULL, one transaction for each write. All writes go through one thread, so they never
+wait for each other's locks; reads have a thread and a connection of their own, which in WAL never wait for a write.
+Another process (the command line) may have the file open at the same time.
 
 What stands in the tables is others' to know (`accounts`, `call_journal`, `viewers`, `retention`).
 """
@@ -130,11 +130,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def migrations() -> list[tuple[int, str]]:
     """The numbered steps, each (version, SQL), from 1 without a gap."""
-    found: list[tuple[int, str]] = []
-    for entry in resources.files("monitor.control").joinpath("migrations").iterdir():
-        if name := _MIGRATION.fullmatch(entry.name):
-            found.append((int(name[1]), entry.read_text("utf-8")))
-    return sorted(found)
+    entries = resources.files("monitor.control").joinpath("migrations").iterdir()
+    return sorted(
+        (int(name[1]), entry.read_text("utf-8")) for entry in entries if (name := _MIGRATION.fullmatch(entry.name))
+    )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -40,8 +40,8 @@ class ProcessGuarantee(Protocol):
     """What a media process has proved."""
 
     @property
-    def pid(self) -> int | None:
-        """Its process id; None where it does not run."""
+    def pid(self) -> int:
+        """Its process id; 0 where none runs."""
 
     @property
     def incarnation(self) -> int:
@@ -57,15 +57,27 @@ class ProcessGuarantee(Protocol):
 
     @property
     def proofs(self) -> Sequence[Proof]:
-        """The newest proof of each thread."""
+        """The newest complete pair, of the first and the second thread; empty before."""
 
     @property
-    def proved_ms(self) -> int | None:
-        """When the newest proof was complete, in service time."""
+    def proved_ms(self) -> int:
+        """When it came, in service time; 0 before."""
 
     @property
     def why(self) -> str:
-        """What ended or failed it."""
+        """Why it is not proved, or why the life before it ended; empty where there is nothing to say."""
+
+    @property
+    def door_bytes(self) -> int:
+        """What came out of this life's process through the door."""
+
+    @property
+    def log_bytes(self) -> int:
+        """What came out of it through its log pipe."""
+
+    @property
+    def log_dropped(self) -> int:
+        """Lines of its log that were beyond the limit."""
 
 
 class MediaRoom(Protocol):

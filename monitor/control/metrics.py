@@ -1,7 +1,7 @@
 """Figures for IT in Prometheus's text form: cameras, viewers, calls, seals, door. No names of people or screens.
 
-Counters of cameras begin anew with their media process, as Prometheus expects of a restart. Whatever has no value yet is
-left out rather than shown as 0.
+Counters of cameras begin anew with their media process, as Prometheus expects of a restart. Whatever has no value yet
+is left out rather than shown as 0.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class _Site(Collector):
             "frames": CounterMetricFamily("vigil_camera_frames", "Complete pictures", labels=["camera"]),
             "octets": CounterMetricFamily("vigil_camera_inbound_bytes", "Payload bytes", labels=["camera"]),
             "lost": CounterMetricFamily("vigil_camera_packets_lost", "RTP packets that never came", labels=["camera"]),
-            "reconnects": CounterMetricFamily("vigil_camera_reconnects", "Connections after the first", labels=["camera"]),
+            "reconnects": CounterMetricFamily(
+                "vigil_camera_reconnects", "Connections after the first", labels=["camera"]
+            ),
             "viewer_packets": CounterMetricFamily("vigil_viewer_packets", "Packets sent to viewers", labels=["camera"]),
             "viewer_skips": CounterMetricFamily(
                 "vigil_viewer_skips", "Viewers that were skipped forward to the next keyframe", labels=["camera"]

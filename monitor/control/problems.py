@@ -1,4 +1,4 @@
-"""Every refusal as a problem body (RFC 9457), whoever refuses: our own errors, the framework's, and what nobody foresaw.
+"""Every refusal as a problem body (RFC 9457): our own errors, the framework's, and what nobody foresaw.
 
 No answer ever holds a traceback, nor what the client sent.
 """
@@ -56,8 +56,7 @@ async def on_validation_error(_: Request, error: Exception) -> Response:
     """A body or parameter of the wrong form: says where, never repeats what."""
     assert isinstance(error, RequestValidationError)
     where = "; ".join(
-        f"{_where(one.get('loc', ()))}: {_plain(str(one.get('msg', 'wrong')))}"
-        for one in error.errors()[:5]
+        f"{_where(one.get('loc', ()))}: {_plain(str(one.get('msg', 'wrong')))}" for one in error.errors()[:5]
     )
     return problem_response(problem(422, "bad-input", where or "the request cannot be read", "see the README's table"))
 

@@ -37,7 +37,7 @@ async def bays(request: Request, who: Annotated[Identity, Depends(may("see-bays"
 async def curtain(
     bay: str, wish: CurtainWish, request: Request, who: Annotated[Identity, Depends(may("curtain"))]
 ) -> dict[str, object]:
-    """Close or open a bay's curtain; the answer is the bay's curtain as in /api/bays, `closed` false where it is open."""
+    """Close or open a bay's curtain; the answer is its curtain as in /api/bays, `closed` false where it is open."""
     services = services_of(request)
     services.bay(bay)
     if wish.closed:

@@ -126,5 +126,3 @@ async def _step(
         present=present,
     )
     return to_json(stepped)
-
-

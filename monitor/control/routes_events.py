@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -35,7 +35,7 @@ async def events(request: Request, who: Annotated[Identity, Depends(identify)]) 
     last = request.headers.get("last-event-id", "")
     last_id = int(last) if last.isdecimal() and len(last) <= 18 else None
 
-    async def body() -> AsyncIterator[bytes]:
+    async def body() -> AsyncGenerator[bytes, None]:
         # Subscribed before the journal is read: nothing falls between the two, and `stream` drops what is told twice.
         with services.hub.subscribed(who, bay) as subscriber:
             first = await _first(services, subscriber, last_id)
@@ -46,9 +46,7 @@ async def events(request: Request, who: Annotated[Identity, Depends(identify)]) 
     return StreamingResponse(body(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def _first(
-    services: Services, subscriber: Subscriber, last_id: int | None
-) -> list[tuple[int | None, bytes]]:
+async def _first(services: Services, subscriber: Subscriber, last_id: int | None) -> list[tuple[int | None, bytes]]:
     """What a page needs to know before what happens next."""
     first: list[tuple[int | None, bytes]] = [(None, encode("clock", json.dumps(clock_json(services))))]
     role = subscriber.identity.role

@@ -52,7 +52,7 @@ async def sign_in(body: SignIn, request: Request, response: Response) -> dict[st
 
 @router.delete("/api/session")
 async def sign_out(request: Request, who: Annotated[Identity, Depends(identify)]) -> Response:
-    """Sign this browser out: its streams and pictures end at once. A token's own requests have nothing to sign out of."""
+    """Sign this browser out: its streams and pictures end at once. A token shown as such stays what it is."""
     services = services_of(request)
     await services.accounts.sign_out(who)
     if who.session_id is not None:

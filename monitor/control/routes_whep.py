@@ -36,7 +36,9 @@ async def watch(bay: str, request: Request, who: Watcher, stream: Annotated[Stre
     try:
         offer = (await request.body()).decode("ascii")
     except UnicodeDecodeError:
-        raise InputError("the offer is not a session description", "send the browser's SDP offer as it stands") from None
+        raise InputError(
+            "the offer is not a session description", "send the browser's SDP offer as it stands"
+        ) from None
     stream = stream if known.camera_sub else "main"
     camera = bay + SUB if stream == "sub" else bay
     local = request.scope.get("server")

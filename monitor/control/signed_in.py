@@ -64,7 +64,7 @@ async def may_see_health(request: Request) -> None:
 
 
 def require_own_origin(request: Request, *, needed: bool) -> None:
-    """Refuse what a page of another origin sends; and, where `needed`, what does not say its origin. Raises NotAllowed."""
+    """Refuse what a page of another origin sends and, where `needed`, what names no origin. Raises NotAllowed."""
     origin = request.headers.get("origin")
     if origin is None and not needed:
         return

@@ -50,7 +50,8 @@ class ViewerDesk:
         self._now_ms = now_ms
         self._max = max_viewers
         self._viewings: dict[str, Viewing] = {}
-        self._opening = 0
+        self._opening: dict[str, str] = {}
+        """Sessions that the media room may answer any moment, and why they ended where they did before we knew."""
         self._logging: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -64,14 +65,14 @@ class ViewerDesk:
         Raises InputError or BadOffer on an offer that cannot be answered, TooMany, NotFound, Unavailable.
         """
         offered = read_offer(offer)
-        if len(self._viewings) + self._opening >= self._max:
+        if len(self._viewings) + len(self._opening) >= self._max:
             raise TooMany("as many viewers as the server may have are watching", "raise media.max_viewers")
         viewer, log = secrets.token_urlsafe(24), secrets.token_hex(8)
-        self._opening += 1
+        self._opening[viewer] = ""
         try:
             answer = await self._media.add_viewer(camera, viewer, offer)
         finally:
-            self._opening -= 1
+            ended = self._opening.pop(viewer)
         # From here on `closed` can find it. Rows are written in the order in which they are handed in.
         incarnation = self._media.camera(camera).incarnation
         self._viewings[viewer] = Viewing(viewer, log, bay, camera, identity, incarnation)
@@ -80,10 +81,12 @@ class ViewerDesk:
             row = (log, identity.name, identity.role, identity.token_id, identity.screen, bay, stream, self._now_ms())
             await self._journal.write(lambda db: _begin(db, row))
         except BaseException:
-            self._media.close_viewer(viewer)
             self._end(viewer, "refused")
+            self._media.close_viewer(viewer)
             raise
         logger.info("%s watches %s (%s)", identity.name, bay, stream)
+        if ended:
+            self._end(viewer, ended)
         return viewer, text
 
     def close(self, viewer: str, identity: Identity) -> None:
@@ -91,11 +94,13 @@ class ViewerDesk:
         viewing = self._viewings.get(viewer)
         if viewing is None or viewing.identity.token_id != identity.token_id:
             raise NotFound("there is no such session", "it may be over already")
+        self._end(viewer, "asked")  # first, so that it is our reason that stands in the log
         self._media.close_viewer(viewer)
-        self._end(viewer, "asked")
 
     def closed(self, viewer: str, why: str) -> None:
         """The media room says that a session is over."""
+        if viewer in self._opening:
+            self._opening[viewer] = why
         self._end(viewer, why)
 
     def camera_changed(self, camera: str) -> None:
@@ -113,8 +118,8 @@ class ViewerDesk:
         """End the sessions of these."""
         for viewing in tuple(self._viewings.values()):
             if viewing.identity in identities:
-                self._media.close_viewer(viewing.id)
                 self._end(viewing.id, why)
+                self._media.close_viewer(viewing.id)
 
     async def restore(self) -> None:
         """End in the log what a crash of the server cut off."""
@@ -150,12 +155,13 @@ class ViewerDesk:
             )
         except VigilError as error:
             # It stays open in the log and is ended at the next start: never shorter than it was.
-            logger.error("the end of an access cannot be written: %s", error.message)
+            logger.error("the end of an access cannot be written: %s", error.message)  # noqa: TRY400
 
 
 def _begin(db: sqlite3.Connection, row: tuple[object, ...]) -> None:
     db.execute(
-        "INSERT INTO access_log (id, who, role, token, screen, bay, stream, from_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
+        "INSERT INTO access_log (id, who, role, token, screen, bay, stream, from_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        row,
     )
 
 

@@ -171,9 +171,7 @@ def _facts(call: Call, event: CallEvent, now_ms: int, who: str, screen: str, sou
     if call.state == "attended":
         return restored
     # It rings as new: who had seen or taken it before the restart stands in the journal's events.
-    return replace(
-        restored, shown=(), escalations=0, escalated_at=None, acknowledged_by=None, acknowledged_at=None
-    )
+    return replace(restored, shown=(), escalations=0, escalated_at=None, acknowledged_by=None, acknowledged_at=None)
 
 
 def _with_shown(call: Call, new: Shown) -> Call:

@@ -46,7 +46,9 @@ CameraReason = Literal[
 
 CameraFault = Literal["b-frames", "long-keyframe-interval", "packet-loss", "clock-wrong", "window-too-small"]
 
-CameraEvent = Literal["start", "connecting", "refused", "picture", "silent", "flowing", "lost", "curtain", "open", "stop"]
+CameraEvent = Literal[
+    "start", "connecting", "refused", "picture", "silent", "flowing", "lost", "curtain", "open", "stop"
+]
 
 STEADY_MS = 1000
 """How long packets must flow before a stale picture is called live again."""
@@ -109,7 +111,7 @@ class CameraState:
     _flowing_since_ms: int | None = None
 
     def on(self, event: CameraEvent, now_ms: int, reason: CameraReason = "") -> bool:
-        """Take an event. Returns whether state or reason changed; an event that the table does not list changes nothing."""
+        """Take an event. Returns whether state or reason changed; one that the table does not list changes nothing."""
         following = TABLE[self.state].get(event)
         if following is None:
             return False
@@ -129,8 +131,8 @@ class CameraState:
             if not fresh:
                 self._flowing_since_ms = None
             elif self._flowing_since_ms is None:
-                self._flowing_since_ms = now_ms
-            elif now_ms - self._flowing_since_ms >= STEADY_MS:
+                self._flowing_since_ms = newest_packet_ms
+            elif newest_packet_ms - self._flowing_since_ms >= STEADY_MS:  # one packet alone is no flow
                 return self.on("flowing", now_ms)
         return False
 

@@ -54,6 +54,7 @@ class Address:
     def __init__(self, text: str) -> None:
         """Raises AddressError."""
         self._secret = text
+        self._shown = "address"
         self.kind: AddressKind
         self.identity = ""
         """`host:port/path` in one spelling, to tell whether two addresses are one camera; "" where it is no device."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from monitor.core.config_lines import KeyLines, KeyPath, written
 from monitor.core.errors import ConfigError
@@ -91,36 +92,40 @@ def explain(error: ValidationError, data: object, tables: Mapping[tuple[str, ...
         path: KeyPath = found["loc"]
         if path[: len(_UNION)] == _UNION:
             path = _UNION + path[len(_UNION) + 1 :]
-        context = found.get("ctx", {})
-        kind = found["type"]
-        if kind == "default_factory_not_called":
+        if found["type"] == "default_factory_not_called":
             continue  # a setting that follows from others which are wrong: theirs is the error
-        if kind == "missing":
+        if found["type"] == "missing":
             missing.append(Problem(path, "is missing", f"add {path[-1]} = …"))
-        elif kind == "extra_forbidden":
+        elif found["type"] == "extra_forbidden":
             nearest, hint = _nearest(path, tables)
             if nearest:
                 mistyped.add((*path[:-1], nearest))
             problems.append(Problem(path, "unknown key", hint))
-        elif kind == "vigil":
-            at = context.get("at")
-            problems.append(Problem((*path, at) if at else path, str(context["message"]), str(context["hint"])))
-        elif kind == "literal_error":
-            problems.append(Problem(path, f"must be {context.get('expected', 'one of a closed list')}"))
-        elif kind in _WANTED:
-            problems.append(Problem(path, f"must be {_WANTED[kind]}, not {_given(data, path)}"))
-        elif kind == "finite_number":
-            problems.append(Problem(path, "must be a finite number"))
-        elif kind == "string_pattern_mismatch":
-            key = next((part for part in reversed(path) if isinstance(part, str)), "")
-            problems.append(Problem(path, "is not written as it should be", _FORMS.get(key, _PLAIN)))
-        elif kind in _LIMITS:
-            limit, text = _LIMITS[kind]
-            problems.append(Problem(path, text.format(context.get(limit))))
         else:
-            problems.append(Problem(path, found["msg"][:1].lower() + found["msg"][1:]))
+            problems.append(_wrong_value(path, found, data))
     # A key that is there under a mistyped name is not missing too.
     return problems + [problem for problem in missing if problem.path not in mistyped]
+
+
+def _wrong_value(path: KeyPath, found: ErrorDetails, data: object) -> Problem:
+    """What is wrong with the value of a known key."""
+    kind, context = found["type"], found.get("ctx", {})
+    if kind == "vigil":
+        at = context.get("at")
+        return Problem((*path, at) if at else path, str(context["message"]), str(context["hint"]))
+    if kind == "literal_error":
+        return Problem(path, f"must be {context['expected']}")
+    if kind == "finite_number":
+        return Problem(path, "must be a finite number")
+    if kind == "string_pattern_mismatch":
+        key = next((part for part in reversed(path) if isinstance(part, str)), "")
+        return Problem(path, "is not written as it should be", _FORMS.get(key, _PLAIN))
+    if kind in _WANTED:
+        return Problem(path, f"must be {_WANTED[kind]}, not {_given(data, path)}")
+    if kind in _LIMITS:
+        limit, text = _LIMITS[kind]
+        return Problem(path, text.format(context[limit]))
+    return Problem(path, found["msg"][:1].lower() + found["msg"][1:])
 
 
 def _nearest(path: KeyPath, tables: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, str]:

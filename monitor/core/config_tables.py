@@ -198,8 +198,9 @@ class Config(_Table):
         return streams
 
     def media_processes(self, cores: int) -> int:
-        """How many media processes there will be: never more than streams, never less than one."""
-        return max(1, min(self.media.processes or cores, len(self.cameras())))
+        """How many media processes there will be: never more than cameras (main and sub stream of one share a
+        process), never less than one."""
+        return max(1, min(self.media.processes or cores, sum(bay.camera is not None for bay in self.bays)))
 
 
 TABLES: dict[tuple[str, ...], tuple[str, ...]] = {

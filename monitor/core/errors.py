@@ -12,7 +12,7 @@
     ├── Conflict                     exit 1   HTTP 409   the state does not permit it
     ├── TooMany                      exit 1   HTTP 429   a limit is reached
     ├── Unavailable                  exit 1   HTTP 503   a part is not ready or does not answer
-    ├── DoorError                    exit 1   HTTP 500   the door was used wrongly: the other side is not trusted any more
+    ├── DoorError                    exit 1   HTTP 500   the door was used wrongly: no trust in the other side any more
     └── SealError                    exit 1   HTTP 500   the media process cannot be sealed, or the seal does not hold
 
 The message says what happened, the hint what to do. Neither may hold a password, a token or a byte of a picture.
@@ -49,7 +49,7 @@ class ConfigError(InputError):
     slug = "bad-config"
 
     def __init__(self, message: str, hint: str = "", *, file: str = "", line: int = 0, key: str = "") -> None:
-        where = ":".join(part for part in (file, str(line) if line else "", f" {key}" if key else "") if part)
+        where = ":".join(part for part in (file, str(line) if line else "", f" {key}" if key else "") if part).strip()
         super().__init__(f"{where}: {message}" if where else message, hint)
         self.file = file
         self.line = line

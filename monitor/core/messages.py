@@ -33,7 +33,9 @@ Address = Annotated[str, StringConstraints(min_length=1, max_length=2048, patter
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
 Sdp = Annotated[str, StringConstraints(min_length=1, max_length=32768, pattern=r"^[\x20-\x7e\r\n\t]+$")]
 IceToken = Annotated[str, StringConstraints(min_length=4, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
-Fingerprint = Annotated[str, StringConstraints(min_length=95, max_length=95, pattern=r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$")]
+Fingerprint = Annotated[
+    str, StringConstraints(min_length=95, max_length=95, pattern=r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$")
+]
 Mid = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9_.-]+$")]
 ProfileLevelId = Annotated[str, StringConstraints(min_length=6, max_length=6, pattern=r"^[0-9a-f]{6}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9_./ -]+$")]
@@ -155,8 +157,8 @@ class Attempt(Message):
 
 
 class Proof(Message):
-    """The outcome of one proof from one thread. `attempts` holds each kind of attempt once, and every one that succeeded;
-    `tried` counts them all."""
+    """The outcome of one proof from one thread. `attempts` holds each kind of attempt once, and every one that
+    succeeded; `tried` counts them all."""
 
     kind: Literal["proof"] = "proof"
     nonce: SessionId
@@ -247,7 +249,8 @@ class Fault(Message):
 
 
 ToMedia = Annotated[
-    Start | AddCamera | RemoveCamera | SetCurtain | AddViewer | CloseViewer | RunProof | Stop, Field(discriminator="kind")
+    Start | AddCamera | RemoveCamera | SetCurtain | AddViewer | CloseViewer | RunProof | Stop,
+    Field(discriminator="kind"),
 ]
 ToControl = Annotated[
     Hello | Proof | CameraReport | ViewerAnswer | ViewerRefused | ViewerClosed | Fault, Field(discriminator="kind")
@@ -286,5 +289,7 @@ def _decode(adapter: TypeAdapter[_T], data: bytes) -> _T:
     except ValidationError as error:
         # The input itself may be anything: only where and how it is wrong may be repeated.
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-        where = ".".join(str(part)[:40] for part in first["loc"][:4])
+        # … and a field that we do not know has its name from the sender.
+        known = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+        where = ".".join(str(part) for part in known)
         raise DoorError(f"a malformed message at the door: {where or 'message'}: {first['type']}") from None

@@ -2,8 +2,8 @@
 
 The camera's timestamps count its own 90 kHz clock from an unknown start. Two things tell the start: the camera's sender
 reports (RFC 3550 section 6.4.1), if its clock is right, and the arrival of the packets. Arrival minus capture can only
-be more than the true delay, never less, so the smallest difference seen lately is the best guess; it may creep up slowly,
-to follow a camera whose clock runs slow. Both are followed for ever: no delay grows with the drift of a clock.
+be more than the true delay, never less, so the smallest difference seen lately is the best guess; it may creep up
+slowly, to follow a camera whose clock runs slow. Both are followed for ever: no delay grows with the drift of a clock.
 
 A sender report is believed only where it puts the capture before the arrival by no more than `BELIEVABLE_MS`: a camera
 whose clock is wrong must not make its picture look old, and never newer than it is.

@@ -6,6 +6,7 @@ MESSAGE-INTEGRITY; whatever else comes is dropped without an answer, so the port
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ def answer_check(datagram: bytes, address: Addr, password_of: Callable[[str], st
     """
     try:
         request = stun.parse_message(datagram)
-    except (ValueError, IndexError, UnicodeDecodeError):
+    except (ValueError, IndexError, struct.error):  # an attribute of the wrong length is a struct.error in aioice
         return None
     if (request.message_method, request.message_class) != (stun.Method.BINDING, stun.Class.REQUEST):
         return None

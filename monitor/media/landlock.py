@@ -1,8 +1,8 @@
 """The first lock: Landlock, by which the process may write, create, change or remove no file anywhere, and read few.
 
 All rights over files that this kernel's Landlock knows are handled; of those only reading is granted, and only below
-what a Python process with our libraries needs. No right to write may ever be added here: a USB camera's device node, when
-it comes, is opened before the seal.
+what a Python process with our libraries needs. No right to write may ever be added here: a USB camera's device node,
+when it comes, is opened before the seal.
 
 Kernel documentation: Documentation/userspace-api/landlock.rst. Landlock grows by ABI number: 1 (Linux 5.13) files,
 2 (5.19) moving between directories, 3 (6.2) truncation, 5 (6.10) ioctl on devices, 6 (6.12) signals and abstract Unix
@@ -44,8 +44,9 @@ _SYSTEM = (
     "/dev/urandom",
     "/dev/random",
     "/sys/devices/system/cpu",
-    # Of /proc only this process is needed, but a rule on /proc/PID ends when the kernel drops that directory's inode from
-    # its cache. Other processes' memory and descriptors stay closed: Landlock refuses ptrace-like access out of a domain.
+    # Of /proc only this process is needed, but a rule on /proc/PID ends when the kernel drops that directory's inode
+    # from its cache. Other processes' memory and descriptors stay closed: Landlock refuses ptrace-like access out of a
+    # domain.
     "/proc",
 )
 _NAMES = ("resolv.conf", "hosts", "nsswitch.conf", "host.conf", "gai.conf", "services", "protocols", "ld.so.cache")
@@ -81,16 +82,20 @@ def readable() -> list[str]:
 
 
 def enter(paths: Iterable[str]) -> int:
-    """Close everything but reading `paths` (files, or directories with all below) to this thread and those it will start.
+    """Close everything but reading `paths` (files, or directories with all below) to this thread and those it will
+    start.
 
-    Returns the ABI; there is no way back. Paths that do not exist are left out. Raises OSError where there is no Landlock.
+    Returns the ABI; there is no way back. Paths that do not exist are left out. Raises OSError where there is no
+    Landlock.
     """
     version = syscalls.call("landlock_create_ruleset", None, 0, _VERSION)
     rights = handled(version)
     # struct landlock_ruleset_attr: u64 handled_access_fs, u64 handled_access_net (ABI 4), u64 scoped (ABI 6)
     scoped = _SCOPE_ALL if version >= _SCOPE_ABI else 0
     attribute = struct.pack("=QQQ", rights, 0, scoped) if scoped else struct.pack("=Q", rights)
-    ruleset = syscalls.call("landlock_create_ruleset", create_string_buffer(attribute, len(attribute)), len(attribute), 0)
+    ruleset = syscalls.call(
+        "landlock_create_ruleset", create_string_buffer(attribute, len(attribute)), len(attribute), 0
+    )
     try:
         for path in paths:
             with _opened(path) as descriptor:
@@ -98,7 +103,9 @@ def enter(paths: Iterable[str]) -> int:
                     continue
                 granted = _READ_FILE | (_READ_DIR if stat.S_ISDIR(os.fstat(descriptor).st_mode) else 0)
                 beneath = struct.pack("=Qi", granted, descriptor)  # struct landlock_path_beneath_attr, packed
-                syscalls.call("landlock_add_rule", ruleset, _PATH_BENEATH, create_string_buffer(beneath, len(beneath)), 0)
+                syscalls.call(
+                    "landlock_add_rule", ruleset, _PATH_BENEATH, create_string_buffer(beneath, len(beneath)), 0
+                )
         syscalls.call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

@@ -7,9 +7,12 @@ with a word from the closed list of `messages.ViewerRefused`, never in another e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from aiortc import sdp
+from pydantic import Field, TypeAdapter, ValidationError
+
+from monitor.core.messages import Mid
 
 Why = Literal["broken-sdp", "no-h264", "not-receiving", "no-fingerprint", "no-ice"]
 
@@ -19,8 +22,11 @@ PROFILE_ORDER = {
     "main": ("4d00", "4d", "42e0", "42"),
     "high": ("640c", "6400", "64", "4d00", "4d", "42e0", "42"),
 }
-"""For each profile of a camera, beginnings of profile-level-id from the nearest to the farthest. Browsers decode Main and
-High sent under their 42e01f or 4d001f entry (DESIGN.md, the relay), so none is refused for its profile's name."""
+"""For each profile of a camera, beginnings of profile-level-id from the nearest to the farthest. Browsers decode Main
+and High sent under their 42e01f or 4d001f entry (DESIGN.md, the relay), so none is refused for its profile's name."""
+
+_MIDS: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Mid], Field(max_length=17)])
+"""What `messages.ViewerAnswer` can carry back: the video section's and 16 others."""
 
 
 class OfferRefused(Exception):
@@ -78,19 +84,23 @@ def parse_offer(text: str) -> Offer:
     codecs = _h264(media)
     if not codecs:
         raise OfferRefused("no-h264")
-    if media.direction not in ("recvonly", "sendrecv"):
+    if media.direction not in ("recvonly", "sendrecv", None):  # nothing said is sendrecv (RFC 8866 section 6.7)
         raise OfferRefused("not-receiving")
     fingerprints = [(f.algorithm.lower(), f.value.upper()) for f in media.dtls.fingerprints] if media.dtls else []
     if not fingerprints or (media.dtls and media.dtls.role == "server"):
         # an offer with setup:passive would need us to call: a server with one port does not
         raise OfferRefused("no-fingerprint")
-    if not media.ice.usernameFragment or not media.ice.password:
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise OfferRefused("no-ice")
-    others = [m.rtp.muxId or str(i) for i, m in enumerate(description.media) if i != index]
+    mids = [m.rtp.muxId or str(i) for i, m in enumerate(description.media)]
+    try:
+        _MIDS.validate_python(mids)
+    except ValidationError:
+        raise OfferRefused("broken-sdp") from None
     return Offer(
-        mid=media.rtp.muxId or str(index),
+        mid=mids[index],
         video_index=index,
-        other_mids=others,
+        other_mids=[mid for i, mid in enumerate(mids) if i != index],
         ufrag=media.ice.usernameFragment,
         pwd=media.ice.password,
         fingerprints=fingerprints,
@@ -108,6 +118,7 @@ def _h264(media: sdp.MediaDescription) -> list[Codec]:
         if parameters.get("packetization-mode") == "1":
             # RFC 6184 section 8.1: without profile-level-id, Baseline at level 1 is meant
             level = parameters.get("profile-level-id", "42000a")
-            if len(level) == 6 and all(c in "0123456789abcdef" for c in level):
+            fits = len(level) == 6 and all(c in "0123456789abcdef" for c in level)
+            if fits and codec.payloadType is not None and codec.payloadType <= 127:
                 found.append(Codec(codec.payloadType, level))
     return found

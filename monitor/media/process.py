@@ -1,8 +1,8 @@
 """The media process from its first instruction to its last: `python -m monitor.media.process DOOR`.
 
 DOOR is the number of the inherited descriptor of the door; nothing else comes in but /dev/null and two log pipes. The
-order is the guarantee: import everything, read the Start message, seal, and only then make threads, sockets and an event
-loop. This process must never write a file, take a switch from its environment, or start unsealed under `strict`.
+order is the guarantee: import everything, read the Start message, seal, and only then make threads, sockets and an
+event loop. This process must never write a file, take a switch from its environment, or start unsealed under `strict`.
 
 Exit codes: 0 asked to stop, or the control process is gone; 4 cannot be sealed; 5 cannot start (the UDP port, say);
 6 was not started by the control process.
@@ -11,6 +11,7 @@ Exit codes: 0 asked to stop, or the control process is gone; 4 cannot be sealed;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -25,50 +26,51 @@ from typing import Any, NoReturn, Protocol
 
 from monitor.core.errors import DoorError, SealError
 from monitor.core.messages import (
-    AddCamera,
-    AddViewer,
-    CloseViewer,
     Fault,
     Hello,
     Message,
     Proof,
-    RemoveCamera,
     RunProof,
-    SetCurtain,
     Start,
     Stop,
     ToMedia,
     decode_for_media,
 )
+from monitor.core.process_state import EXIT_CANNOT_START, EXIT_NOT_STARTED_BY_US, EXIT_UNSEALED
 from monitor.link import Door, receive_one
 from monitor.media import quiet_log
-from monitor.media.relay import Relay
 from monitor.media.seal import STREAMS, SealReport, SealSpec, die_with_parent, seal
 from monitor.media.seal_proof import ProofRun, run_proof
 
 logger = logging.getLogger("monitor.media.process")  # not __name__, which is __main__ here
 
-EXIT_UNSEALED, EXIT_CANNOT_START, EXIT_NOT_STARTED_BY_US = 4, 5, 6
 WAYS_AT_ONCE = 16
 """Of the first thread's proof, between two turns of the event loop: under a millisecond."""
 FAULT_EVERY_SECONDS = 1.0
+GOODBYE_SECONDS = 0.7
 
 
 class RelayLike(Protocol):
     """What this process drives once it is sealed."""
 
-    async def start(self) -> int: ...
+    async def start(self) -> int:
+        """Bind the UDP port; its number. Raises OSError."""
 
-    def handle(self, message: AddCamera | RemoveCamera | SetCurtain | AddViewer | CloseViewer) -> None: ...
+    def handle(self, message: Message) -> None:
+        """Take a message about cameras or viewers."""
 
-    def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Zero all windows, at once, and close everything."""
 
 
 MakeRelay = Callable[[Start, Callable[[], float], Callable[[Message], None]], RelayLike]
 
 
-def main(arguments: Sequence[str], make_relay: MakeRelay = Relay) -> NoReturn:
-    """Run a media process. `make_relay` is for tests that need no camera."""
+def main(arguments: Sequence[str], make_relay: MakeRelay) -> NoReturn:
+    """Run a media process. `make_relay` is the Relay; tests that need no camera give their own.
+
+    It must be imported already: nothing may be imported later that could start a thread.
+    """
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the control process's to deal with
     quiet_log.set_up()
@@ -155,7 +157,9 @@ class _Process:
             )
         )
         await self._over.wait()
-        self._relay.stop()
+        # Windows are zeroed before the first await in stop(); a camera that is slow to say goodbye is not waited for.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._relay.stop(), GOODBYE_SECONDS)
         return 0
 
     def _clock_ms(self) -> float:
@@ -167,7 +171,7 @@ class _Process:
         try:
             self._door.send(message)
         except DoorError as error:
-            logger.error("%s", error.message)
+            logger.error("%s", error.message)  # noqa: TRY400  places in the code would say no more
             self._over.set()
 
     def _on_closed(self, _: DoorError | None) -> None:
@@ -193,7 +197,7 @@ class _Process:
 
     async def _prove_first(self, nonce: str) -> None:
         run = ProofRun(nonce, "first", self._report.memory)
-        while run.run_some(WAYS_AT_ONCE):
+        while run.run_some(WAYS_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: packets get their turn
             await asyncio.sleep(0)
         self._send(run.result())
 
@@ -232,4 +236,6 @@ class _Process:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    from monitor.media.relay import Relay
+
+    main(sys.argv[1:], Relay)

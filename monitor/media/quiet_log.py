@@ -15,6 +15,9 @@ import traceback
 import warnings
 from types import TracebackType
 
+import av
+import cv2
+
 STANDARD_ERROR = 2
 _LONGEST = 400
 _FRAMES = 6
@@ -60,9 +63,6 @@ class PipeHandler(logging.Handler):
 
 def set_up() -> PipeHandler:
     """Send all logging, and every unhandled exception, through the pipe, and silence what writes to it directly."""
-    import av
-    import cv2
-
     handler = PipeHandler()
     root = logging.getLogger()
     for other in root.handlers[:]:
@@ -76,8 +76,8 @@ def set_up() -> PipeHandler:
     av.logging.set_libav_level(av.logging.PANIC)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-    def unhandled(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
-        logging.getLogger("monitor").critical("unhandled: %s", describe(error) if error else kind.__name__)
+    def unhandled(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+        logging.getLogger("monitor").critical("unhandled: %s", describe(error))
 
     def unhandled_in_thread(problem: threading.ExceptHookArgs) -> None:
         if problem.exc_value is not None:

@@ -1,8 +1,8 @@
 """Payloads that are too large for one packet towards viewers are cut anew, without waiting for the access unit's end.
 
 A camera may send payloads up to 64 KiB over interleaved TCP. What fits goes on untouched; a large single NAL unit or
-STAP-A is cut at once; of a NAL unit that comes in large FU-A fragments the fragments are treated as one stream of bytes,
-of which less than one packet waits for the next fragment. This module must never keep more than that.
+STAP-A is cut at once; of a NAL unit that comes in large FU-A fragments the fragments are treated as one stream of
+bytes, of which less than one packet waits for the next fragment. This module must never keep more than that.
 """
 
 from __future__ import annotations
@@ -30,22 +30,27 @@ class Resizer:
     def feed(self, payload: memoryview) -> Iterator[memoryview | bytes]:
         """The payloads to send instead of this one: itself where it fits."""
         kind = payload[0] & _TYPE if len(payload) else 0
-        if kind == h264.FU_A and len(payload) > 2:
+        if kind == h264.FU_A and len(payload) >= 2:  # the last fragment may be empty (RFC 6184 section 5.8)
             if payload[1] & _START:
                 self.reset()
-                self._cutting = self._first_pending = len(payload) > self._limit
+            if not self._cutting and len(payload) > self._limit:
+                self._cutting, self._first_pending = True, bool(payload[1] & _START)
             if self._cutting:
                 yield from self._refragment(payload)
                 return
+        elif self._cutting:
+            self.reset()  # the camera broke off in the middle of a NAL unit: what waits has no end any more
         if len(payload) <= self._limit:
             yield payload
             return
         for piece in h264.iter_nals(payload):
-            if kind == h264.FU_A:  # a later fragment grew: cut it on its own, with its own start and end bits
-                self._cutting = True
-                yield from self._refragment(payload)
-                return
-            yield from h264.packetise([bytes([piece.header]) + piece.body.tobytes()], self._limit)
+            if 1 <= piece.type < h264.STAP_A:  # a STAP-A inside a STAP-A makes no sense
+                yield from h264.packetise([bytes([piece.header]) + piece.body.tobytes()], self._limit)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a part of a NAL unit waits for its next fragment."""
+        return bool(self._carry)
 
     def reset(self) -> None:
         """Forget and zero what waits: a packet was lost, or the camera stopped."""

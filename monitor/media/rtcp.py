@@ -41,14 +41,18 @@ def read_feedback(compound: bytes, ssrc: int) -> Feedback:
                     feedback.loss = report.fraction_lost / 256
         elif isinstance(packet, rtp.RtcpRtpfbPacket) and packet.fmt == rtp.RTCP_RTPFB_NACK:
             if packet.media_ssrc == ssrc:
-                feedback.lost += packet.lost
-        elif isinstance(packet, rtp.RtcpPsfbPacket) and packet.fmt in (rtp.RTCP_PSFB_PLI, rtp.RTCP_PSFB_FIR):
-            feedback.keyframe_wanted = True
+                feedback.lost += [sequence & 0xFFFF for sequence in packet.lost]  # aiortc counts on past the wrap
+        elif isinstance(packet, rtp.RtcpPsfbPacket):
+            # a FIR names its streams behind the header and leaves this field 0 (RFC 5104 section 4.3.1.2)
+            asked = packet.media_ssrc == ssrc or ssrc.to_bytes(4, "big") in packet.fci[::8]
+            if packet.fmt in (rtp.RTCP_PSFB_PLI, rtp.RTCP_PSFB_FIR) and asked:
+                feedback.keyframe_wanted = True
     return feedback
 
 
 def sender_report(ssrc: int, now_ms: float, rtp_timestamp: int, packets: int, octets: int) -> bytes:
-    """A compound of SR and SDES (RFC 3550 sections 6.4.1 and 6.5). `now_ms` is service time: what `rtp_timestamp` means."""
+    """A compound of SR and SDES (RFC 3550 sections 6.4.1 and 6.5); `now_ms`, service time, is the moment of
+    `rtp_timestamp`."""
     seconds, rest = divmod(now_ms, 1000)
     body = struct.pack(
         "!IIIIII",

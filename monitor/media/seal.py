@@ -1,8 +1,8 @@
 """The seal: after it no write to any file by this process can succeed, and its memory reaches neither swap nor a dump.
 
-It must run in the process's first and only thread, with nothing inherited but the standard streams and the door: a thread
-that runs before the seal is not sealed, and a descriptor opened before it can still be written. There is no way back, and
-nothing outside Python code can leave a lock off: no argument, no variable, no configuration, no message
+It must run in the process's first and only thread, with nothing inherited but the standard streams and the door: a
+thread that runs before the seal is not sealed, and a descriptor opened before it can still be written. There is no way
+back, and nothing outside Python code can leave a lock off: no argument, no variable, no configuration, no message
 (GUARANTEE.md row 19). `seal_proof.py` then tries what this module claims.
 
 Theory of operation: LOCKS is the table. `seal` goes through it in order; a lock that cannot be closed raises SealError
@@ -228,7 +228,8 @@ def seal(spec: SealSpec, without: frozenset[str] = frozenset()) -> SealReport:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends. Raises SealError where the parent, `parent`, is gone already."""
+    """Have the kernel kill this process when its parent ends. Raises SealError where the parent, `parent`, is gone
+    already."""
     syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SealError("the control process ended while the media process started")

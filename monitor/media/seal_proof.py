@@ -1,8 +1,8 @@
 """The proof of the seal: tries every way of `seal_ways.py`, looks at the process's own state, and tells what it saw.
 
-It must never damage anything, also where the seal is off, and never hold up the relay: it takes some milliseconds and can
-be run in slices. Nothing in it can make a refusal out of a success: a way that was not refused by the seal's own answer
-counts as not refused.
+It must never damage anything, also where the seal is off, and never hold up the relay: it takes some milliseconds and
+can be run in slices. Nothing in it can make a refusal out of a success: a way that was not refused by the seal's own
+answer counts as not refused.
 """
 
 from __future__ import annotations
@@ -55,14 +55,17 @@ class ProofRun:
 
     def result(self) -> Proof:
         """What was seen. Holds only where all ways were tried and all were refused."""
-        kinds = list(self._refused_kinds.values())
+        # The first success of each kind, then kinds that were always refused, then what else there is room for.
+        broken = {attempt.name: attempt for attempt in reversed(self._succeeded)}
+        refused = [attempt for name, attempt in self._refused_kinds.items() if name not in broken]
+        more = [attempt for attempt in self._succeeded if broken[attempt.name] is not attempt]
         return Proof(
             nonce=self._nonce,
             thread=self._thread,
             holds=self._tried > 0 and self._refused == self._tried and not self._left,
             tried=self._tried,
             refused=self._refused,
-            attempts=[*self._succeeded, *kinds][:_MAX_ATTEMPTS],
+            attempts=[*broken.values(), *refused, *more][:_MAX_ATTEMPTS],
             took_ms=round((time.monotonic() - self._started) * 1000),
         )
 
@@ -155,7 +158,8 @@ def _harmless(number: int) -> bool:
 
 
 def _shared_mappings(maps: str) -> list[str]:
-    """Writable shared mappings of a file. Shared memory without a name (shown as /dev/zero) cannot outlive the process."""
+    """Writable shared mappings of a file. Shared memory without a name (shown as /dev/zero) cannot outlive the
+    process."""
     found = []
     for line in maps.splitlines():
         fields = line.split(maxsplit=5)  # proc(5): addresses, permissions, offset, device, inode, path

@@ -35,11 +35,11 @@ _PRIVATE_KEY = 0  # IPC_PRIVATE
 _IPC_RMID = 0
 _NO_DESCRIPTOR = -1
 _PSEUDO = frozenset(
-    "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts efivarfs fusectl mqueue nsfs proc pstore "
-    "rpc_pipefs securityfs selinuxfs sysfs tracefs".split()
+    {"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "efivarfs", "fusectl"}
+    | {"mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs", "tracefs"}
 )
 """File systems that hold no files of anyone's making."""
-_USUAL = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108: they are tried, not used
+_USUAL = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108  they are tried, not used
 _MOUNTS = 40
 
 
@@ -63,7 +63,7 @@ class Way:
 
 
 def directories() -> list[str]:
-    """Where to try: every mounted file system that is not mounted read-only, and the usual places. Bounded."""
+    """Where to try: here, the usual places, and every mounted file system that is not read-only. Bounded."""
     found: dict[str, str] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         mounted, _, kind = line.partition(" - ")
@@ -74,8 +74,8 @@ def directories() -> list[str]:
             continue
         if len(found) < _MOUNTS:
             found.setdefault(device, point)
-    usual = [where for where in (*_USUAL, os.getcwd()) if Path(where).is_dir()]
-    return list(dict.fromkeys([*found.values(), *usual]))
+    usual = [where for where in (os.getcwd(), *_USUAL) if Path(where).is_dir()]
+    return list(dict.fromkeys([*usual, *found.values()]))
 
 
 def ways_in(directory: str) -> list[Way]:
@@ -201,12 +201,15 @@ class _Scratch:
 
 def ways_of_calls() -> list[Way]:
     """All ways that no directory makes a difference to."""
-    denied = [
+    denied: list[tuple[str, Callable[[], None]]] = [
         ("execve", partial(_refused_call, "execve", b"/.vigil-proof-no-such-program", None, None)),
         ("execveat", partial(_refused_call, "execveat", _NO_DESCRIPTOR, b"vigil-proof-no-such-program", None, None, 0)),
         ("fork", _fork),
         ("clone", _clone),
-        ("ptrace", partial(_refused_call, "ptrace", 1 << 20, 0, 0, 0)),  # no such request: EIO or ESRCH without the seal
+        (
+            "ptrace",
+            partial(_refused_call, "ptrace", 1 << 20, 0, 0, 0),
+        ),  # no such request: EIO or ESRCH without the seal
         ("process_vm_writev", _write_own_memory),
         ("process_vm_readv", partial(_refused_call, "process_vm_readv", os.getpid(), 0, 0, 0, 0, 0)),
         ("pidfd_getfd", partial(_refused_call, "pidfd_getfd", _NO_DESCRIPTOR, 0, 0)),

@@ -2,12 +2,12 @@
 
 It denies what could write, outlive the process, start another or look into one, whatever a library tries. It must never
 allow by name what it does not know: a call newer than the table answers ENOSYS, as on an older kernel. A refusal is an
-errno, not a kill, so that a library that merely tries goes on and the proof can name what was refused; only a call from a
-foreign architecture, which nothing here makes, ends the process.
+errno, not a kill, so that a library that merely tries goes on and the proof can name what was refused; only a call from
+a foreign architecture, which nothing here makes, ends the process.
 
-Where a flag decides, the call is looked into: `clone` makes threads but no processes, `openat` reads but does not write,
-`socket` speaks IP but reaches no local service (/dev/log, journald, a recorder). `clone3` and `openat2` keep their flags
-in memory that a filter cannot see: they answer ENOSYS, and glibc falls back.
+Where a flag decides, the call is looked into: `clone` makes threads but no processes, `openat` reads but does not
+write, `socket` speaks IP but reaches no local service (/dev/log, journald, a recorder). `clone3` and `openat2` keep
+their flags in memory that a filter cannot see: they answer ENOSYS, and glibc falls back.
 """
 
 from __future__ import annotations
@@ -151,11 +151,7 @@ def _looked_into() -> dict[str, list[Instruction]]:
         ],
         "ioctl": [
             _load(_low(1)),
-            *(
-                part
-                for request in _IOCTLS
-                for part in (Instruction(_JUMP_EQUAL, 0, 1, request), _answer(REFUSE))
-            ),
+            *(part for request in _IOCTLS for part in (Instruction(_JUMP_EQUAL, 0, 1, request), _answer(REFUSE))),
             _answer(ALLOW),
         ],
     }
@@ -190,7 +186,8 @@ class _FilterProgram(ctypes.Structure):
 def enter() -> None:
     """Filter this thread and all threads that it will start. There is no way back.
 
-    Raises OSError where the kernel refuses (no seccomp, or PR_SET_NO_NEW_PRIVS is off and the process is not privileged).
+    Raises OSError where the kernel refuses (no seccomp, or PR_SET_NO_NEW_PRIVS is off and the process is not
+    privileged).
     """
     code = program(syscalls.architecture())
     packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *part) for part in code))

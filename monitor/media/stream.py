@@ -97,12 +97,12 @@ class Stream:
         self.newest_packet_ms = arrival_ms
         self.packets += 1
         self.octets += len(payload)
-        gap = self._note_gap(seq, arrival_ms)
+        unknown_before = self._note_gap(seq, arrival_ms)
         if timestamp != self._timestamp or not self._unit_open:
             self._end_unit(arrival_ms)  # the camera sent no marker
             self._begin_unit(timestamp, arrival_ms)
             # what was lost may have been the beginning of this unit, unless it shows its beginning
-            self._unit_damaged = gap and not _shows_beginning(payload)
+            self._unit_damaged = unknown_before and not _shows_beginning(payload)
         self._look(payload, arrival_ms)
         parts = list(self._resizer.feed(payload))
         for number, part in enumerate(parts, 1):
@@ -122,6 +122,9 @@ class Stream:
     def tick(self, now_ms: float) -> None:
         """Several times a second: zero what is too old, and judge the age of the newest packet."""
         self.window.expire(now_ms)
+        silent = self.newest_packet_ms is not None and now_ms - self.newest_packet_ms > self.window.max_age_ms
+        if silent and self._resizer.waiting:  # half a fragment is bound by the window's time like all else
+            self._lose(1, now_ms)
         newest = None if self.newest_packet_ms is None else round(self.newest_packet_ms)
         if self.state.observe(newest, round(now_ms), self._stale_ms):
             self._on_change()
@@ -184,19 +187,27 @@ class Stream:
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _note_gap(self, seq: int, arrival_ms: float) -> bool:
+        """Whether it is not known what came right before this packet: it is the first one, or some are missing."""
         expected, self._expected = self._expected, (seq + 1) & 0xFFFF
-        missing = 0 if expected is None else (seq - expected) & 0xFFFF
+        if expected is None:
+            return True
+        missing = (seq - expected) & 0xFFFF
         if not missing:
             return False
         self.lost += missing if missing < 0x8000 else 0
         self._fault_seen["packet-loss"] = arrival_ms
-        self._resizer.reset()
-        self._unit_damaged = True
-        if self._unit_is_key:
-            self.window.unmark_keyframe()
-        self._flush()
-        self.window.skip(min(missing, LONGEST_GAP), arrival_ms)
+        self._lose(min(missing, LONGEST_GAP), arrival_ms)
         return True
+
+    def _lose(self, count: int, arrival_ms: float) -> None:
+        """Packets are missing here: the access unit that is open is damaged, and viewers get a gap to see."""
+        self._resizer.reset()
+        if self._unit_open:
+            if self._unit_is_key and not self._unit_damaged:
+                self.window.unmark_keyframe()
+            self._unit_damaged = True
+        self._flush()
+        self.window.skip(count, arrival_ms)
 
     def _begin_unit(self, timestamp: int, arrival_ms: float) -> None:
         self._timestamp = timestamp
@@ -254,8 +265,10 @@ class Stream:
             return
         self._unit_open = False
         self.frames += 1
+        if self._unit_damaged:
+            return
         self.picture_ms = self._clock.capture_ms(self._timestamp or 0, arrival_ms)
-        if self._unit_is_key and not self._unit_damaged and self.state.on("picture", round(arrival_ms)):
+        if self._unit_is_key and self.state.on("picture", round(arrival_ms)):
             self._on_change()
 
     def _flush(self) -> None:
@@ -265,6 +278,11 @@ class Stream:
 
 
 def _shows_beginning(payload: memoryview) -> bool:
-    """Whether an access unit surely begins here: with its delimiter or its parameter set (H.264 section 7.4.1.2.3)."""
+    """Whether no slice of an access unit can have come before this payload: it begins with what stands before all
+    slices (H.264 section 7.4.1.2.3), or with the slice of the first macroblock."""
     first = next(h264.iter_nals(payload), None)
-    return first is not None and first.start and first.type in (h264.AUD, h264.SPS)
+    if first is None or not first.start:
+        return False
+    if first.type in (h264.SLICE, h264.IDR):
+        return bool(len(first.body) and first.body[0] & 0x80)  # first_mb_in_slice is 0 (section 7.3.3)
+    return first.type in (h264.AUD, h264.SPS, h264.PPS, h264.SEI)

@@ -1,9 +1,9 @@
 """One viewer: a browser that watches one camera over WebRTC.
 
 Theory of operation. A viewer is made from an SDP offer and waits for connectivity checks on our one UDP port (we are
-ICE-lite, RFC 8445 section 2.5, and never send checks). The first valid check tells its address; the DTLS handshake gives
-keys; from then on it is `watching` until it says goodbye, its consent is lost, or it is closed. All state moves go
-through `_set`.
+ICE-lite, RFC 8445 section 2.5, and never send checks). The first valid check tells its address; the DTLS handshake
+gives keys; from then on it is `watching` until it says goodbye, its consent is lost, or it is closed. All state moves
+go through `set_state`.
 
 A viewer is either *in step* (it gets each batch as it comes), *catching up* (it started at a keyframe in the window and
 is fed from there, a little at a time) or *waiting* for the next keyframe. A viewer that cannot keep up waits: it gets
@@ -75,7 +75,7 @@ class Viewer:
     next_index: int | None = None
     """Index in the window of the next packet to send; None while it waits for a keyframe."""
     resume_after: int = 0
-    """It may start only from a keyframe at or behind this index: one that it was already sent a part of is of no use."""
+    """It may start only from a keyframe at or behind this index: one of which it was sent a part is of no use."""
     offset: int = 0
     packets: int = 0
     octets: int = 0
@@ -122,7 +122,7 @@ class Viewer:
         self.resume_after = resume_after
 
     def locate(self, sequence: int) -> tuple[int, int] | None:
-        """The (index in the window, offset then) of a 16-bit sequence number that was sent lately, None where it was not."""
+        """The (index in the window, offset then) of a 16-bit sequence number; None where it was not sent lately."""
         behind = (self._next_packet - 1 - sequence) & 0xFFFF
         packet = self._next_packet - 1 - behind
         for start, offset in reversed(self._segments):

@@ -1,7 +1,7 @@
 """The window: the few seconds of compressed video of one camera that live in memory, and nowhere else.
 
-A preallocated ring of equal slots, one RTP payload each, in an anonymous private mapping that is left out of core dumps.
-It serves the fast start of a viewer and retransmissions. This module must never let a payload live longer than
+A preallocated ring of equal slots, one RTP payload each, in an anonymous private mapping that is left out of core
+dumps. It serves the fast start of a viewer and retransmissions. This module must never let a payload live longer than
 `max_age_ms`: `expire` zeroes what is older and must be called at least every `EXPIRE_EVERY_MS`; `clear` zeroes all at
 once (curtain, stop, loss of the source). It measures how long the oldest byte has lived (GUARANTEE.md row 15).
 
@@ -73,6 +73,12 @@ class Window:
         self.timestamps[slot] = timestamp
         self.markers[slot] = marker
         self._arrivals[slot] = arrival_ms
+        # A source that puts packets in order hands on older ones behind newer ones. `expire` stops at the first that is
+        # young enough, so none may be younger than one behind it: those before it are taken for as old.
+        before = index - 1
+        while before >= self.first and self._arrivals[before % self.slots] > arrival_ms:
+            self._arrivals[before % self.slots] = arrival_ms
+            before -= 1
         self.end = index + 1
         return index
 

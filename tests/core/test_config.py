@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.core.config import MAX_TEXT, Address, Bay, Button, Clinic, Config, Server, TlsFiles, load
 from monitor.core.config_checks import warnings
+from monitor.core.config_tables import TABLES
 from monitor.core.errors import ConfigError
 
 GOOD = """\
@@ -62,6 +63,9 @@ def test_a_good_file_is_read_with_its_defaults() -> None:
     assert config.bay("bay-3") is None and config.button("x") is None
     assert [camera for camera, _, _ in config.cameras()] == ["bay-1", "bay-2"]
     assert [config.media_processes(cores) for cores in (1, 2, 8)] == [1, 2, 2]
+    sub = read(GOOD.replace('name = "Leje 2"', 'name = "Leje 2"\ncamera_sub = "rtsp://192.0.2.12/sub"'))
+    assert [camera for camera, _, _ in sub.cameras()] == ["bay-1", "bay-2", "bay-2.sub"]
+    assert sub.media_processes(8) == 2, "as the supervisor deals them: a bay's streams stay together"
 
 
 def test_presence_can_be_set() -> None:
@@ -327,10 +331,8 @@ def test_a_whole_configuration_has_no_warnings() -> None:
 
 # ---- whatever the text: a Config or a ConfigError --------------------------------------------------------------------
 
-_KEYS = st.sampled_from(
-    "version clinic name server host port public_host tls cert key state_dir media enforce window_seconds notice "
-    "legal_bases bays id camera camera_sub buttons kind transport presence mqtt x".split()
-) | st.text(max_size=5)
+_KNOWN = sorted({key for keys in TABLES.values() for key in keys} | {"mqtt", "x"})
+_KEYS = st.sampled_from(_KNOWN) | st.text(max_size=5)
 _SCALARS = (
     st.none().map(lambda _: "pattern:")
     | st.booleans()
@@ -339,11 +341,13 @@ _SCALARS = (
     | st.text(max_size=12)
     | st.sampled_from(["${CAM1}", "${X}", "rtsp://u:${CAM1}@h/", "web", "mqtt", "auto", "/a", "6(1)(d)", "bay-1"])
 )
-_VALUES = st.recursive(
-    _SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
-    max_leaves=12,
-)
+
+
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4)
+
+
+_VALUES = st.recursive(_SCALARS, _nested, max_leaves=12)
 
 
 def toml(value: object) -> str:

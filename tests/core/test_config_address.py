@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.config_address import Address
@@ -35,6 +35,9 @@ def test_addresses(text: str, identity: str, shown: str, password: bool) -> None
     assert address != Address("rtsp://elsewhere/")
 
 
+_SECRETS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+
+
 def put(template: str, **secrets: str) -> str:
     value, problems = substitute(template, secrets, {})
     assert problems == []
@@ -42,7 +45,8 @@ def put(template: str, **secrets: str) -> str:
     return value
 
 
-@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
+@settings(max_examples=100, deadline=None)
+@given(_SECRETS, _SECRETS)
 def test_any_user_and_password_can_stand_in_an_address(user: str, password: str) -> None:
     address = Address(put("rtsp://${USER}:${PASSWORD}@camera:8554/main", USER=user, PASSWORD=password))
     parts = urllib.parse.urlsplit(address.secret())

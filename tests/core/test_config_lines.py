@@ -117,11 +117,13 @@ def test_a_path_as_an_error_shows_it(path: KeyPath, text: str) -> None:
 
 _NAMES = st.text(st.characters(codec="utf-8"), max_size=6)
 _STRINGS = st.text(st.sampled_from("ab\"'\\\n#[]{}=,. \t"), max_size=12)
-_VALUES = st.recursive(
-    st.integers(0, 99) | _STRINGS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
-    max_leaves=8,
-)
+
+
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3)
+
+
+_VALUES = st.recursive(st.integers(0, 99) | _STRINGS, _nested, max_leaves=8)
 
 
 def quoted(text: str, form: int) -> str:

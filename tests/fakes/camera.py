@@ -32,7 +32,9 @@ class RtspCamera:
     `with RtspCamera(auth="digest", audio=True) as camera: camera.url()`.
     """
 
-    def __init__(self, *, user: str = "viewer", password: str = "secret", path: str = "/main", **options: str | int | bool):
+    def __init__(
+        self, *, user: str = "viewer", password: str = "secret", path: str = "/main", **options: str | int | bool
+    ):
         self.user = user
         self.password = password
         self.path = path
@@ -44,7 +46,9 @@ class RtspCamera:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import cast, get_args
 
 import click
 import pytest
 
 from monitor import cli
+from monitor.control.app import create_app
+from monitor.control.media_room import MediaRoom
+from monitor.control.metrics import Metrics
+from monitor.control.routes_pages import index_of, web_dir
+from monitor.control.services import Services
 from monitor.core.camera_state import CameraFault, CameraReason, CameraStateName
 from monitor.core.config import load
 from monitor.core.config_tables import TABLES
@@ -113,6 +119,40 @@ def smallest_configuration() -> str:
     return found[1]
 
 
+def routes(routed: Iterable[object]) -> set[str]:
+    """`METHOD /path` of every route, those of included routers too."""
+    found: set[str] = set()
+    for route in routed:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            found |= routes(inner.routes)
+        else:
+            found |= {f"{method} {route.path}" for method in route.methods}  # type: ignore[attr-defined]
+    return found
+
+
+def test_endpoints() -> None:
+    parts = SimpleNamespace(version="0", web=web_dir())  # what create_app itself asks for
+    files = {f"GET /{name}" for name in index_of(web_dir())}
+    existing = {each for each in routes(create_app(cast(Services, parts)).routes) if not each.startswith("HEAD ")}
+    assert sorted(codes(table(README, "HTTP"))) == sorted(existing - files)
+
+
+def test_metrics() -> None:
+    class NoMedia:
+        def guarantee(self) -> list[object]:
+            return []
+
+    config = load(without_camera(), file="README.md", environ={}, credentials={})
+    text = Metrics(config, cast(MediaRoom, NoMedia()), lambda: 0, lambda: 0, lambda: 0).text().decode()
+    existing = [name for name in re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE) if not name.endswith("_created")]
+    assert sorted(codes(table(README, "Metrics"))) == sorted(existing)
+
+
+def without_camera() -> str:
+    return re.sub(r"^camera = .*$", "", smallest_configuration(), flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("heading", "names"),
     [("States", get_args(CameraStateName)), ("Reasons", get_args(CameraReason)), ("Faults", get_args(CameraFault))],
@@ -150,8 +190,9 @@ def missing_tests(text: str) -> list[str]:
 
 
 def test_a_test_that_is_not_there_is_found() -> None:
-    text = f"`tests/project/{Path(__file__).name}::test_settings` `tests/project/{Path(__file__).name}::test_nothing` `tests/no.py`"
-    assert missing_tests(text) == [f"tests/project/{Path(__file__).name}::test_nothing", "tests/no.py"]
+    here = f"tests/project/{Path(__file__).name}"
+    text = f"`{here}::test_settings` `{here}::test_nothing` `tests/no.py`"
+    assert missing_tests(text) == [f"{here}::test_nothing", "tests/no.py"]
 
 
 def test_make_targets_that_are_named_exist() -> None:

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from monitor.core.camera_state import CameraReason
 
+PAYLOAD_BYTES = 1200
+"""How large a payload is where Vigil packetises itself: with SRTP, UDP and IP it fits through every path uncut."""
+
 
 class PacketSink(Protocol):
     """What a source feeds. All calls come from the event loop's thread."""

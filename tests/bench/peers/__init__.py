@@ -1,0 +1,1 @@
+"""Whom Vigil is measured against."""
