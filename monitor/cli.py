@@ -14,10 +14,10 @@ import asyncio
 import contextlib
 import datetime
 import difflib
+import gc
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -79,8 +79,9 @@ def vigil() -> None:
 
 @vigil.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the pages. Without it 8443, or a free one.")
+@click.option("--udp-port", type=click.IntRange(1, 65535), help="First port of the pictures. Without it 8555, or free.")
 @click.option("--verbose", is_flag=True, help="Log to standard error what happens.")
-def demo(port: int | None, verbose: bool) -> None:
+def demo(port: int | None, udp_port: int | None, verbose: bool) -> None:
     """Show four synthetic bays on this machine, without cameras and without a configuration."""
     from monitor.setup import logs, preflight
 
@@ -88,11 +89,11 @@ def demo(port: int | None, verbose: bool) -> None:
         logs.set_up(logging.INFO if verbose else logging.WARNING)
         from monitor.control import demo as demonstration
 
-        host, cores = demonstration.HOST, preflight.cores()
-        if port and not preflight.port_is_free(host, port, socket.SOCK_STREAM):
-            raise InputError(f"TCP port {port} is in use", "leave --port out to take a free one")
-        port = port or preflight.free_ports(host, 8443, 1, socket.SOCK_STREAM)
-        udp_port = preflight.free_ports(host, 8555, demonstration.processes(cores), socket.SOCK_DGRAM)
+        cores = preflight.cores()
+        port = preflight.demo_ports(demonstration.HOST, port, 8443, 1, "--port")
+        udp_port = preflight.demo_ports(
+            demonstration.HOST, udp_port, 8555, demonstration.processes(cores), "--udp-port"
+        )
         with demonstration.prepared(port, udp_port, cores) as prepared:
             from monitor.control.site import Site
 
@@ -270,3 +271,5 @@ def _run(site: Site) -> None:
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        # Python looks through all objects twice on its way out: a second and more on a busy machine, for nothing.
+        gc.freeze()

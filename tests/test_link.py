@@ -126,7 +126,7 @@ def test_an_oversize_message_shuts_the_door(size: int) -> None:
         assert error is not None
         assert "oversize" in error.message
         assert (room.taken, room.door.refused) == ([], 1)
-        with pytest.raises(OSError):  # noqa: PT011 - EPIPE or ECONNRESET
+        with pytest.raises(OSError):
             room.other.send(encode(Stop()))
         room.other.close()
 
@@ -342,9 +342,7 @@ def test_without_a_rate_nothing_is_bounded() -> None:
 def test_a_slow_reader_gets_everything_in_order_later() -> None:
     async def test() -> None:
         room = Room()
-        offers = [
-            AddViewer(viewer="v" * 16, camera=f"bay-{number}", offer="x" * 30_000) for number in range(60)
-        ]
+        offers = [AddViewer(viewer="v" * 16, camera=f"bay-{number}", offer="x" * 30_000) for number in range(60)]
         for offer in offers:
             room.door.send(offer)
         assert room.door.messages_out < 60, "the kernel took everything: nothing was queued"

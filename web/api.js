@@ -11,7 +11,7 @@
  * @property {number} since_ms service time at which it took this state
  * @property {string | number} incarnation differs when the media process is another one than before
  * @property {string[]} streams "main" and, where there is one, "sub"
- * @property {{state: CameraStateName, reason: string, since_ms: number} | null} [sub] the sub stream, where there is one
+ * @property {{state: CameraStateName, reason: string, since_ms: number} | null} [sub] where there is one
  */
 /** @typedef {{closed: boolean, by?: string | null, until_ms?: number | null}} Curtain */
 /** @typedef {"ringing" | "escalated" | "acknowledged" | "attended" | "closed"} CallStateName */
@@ -57,14 +57,15 @@ export class NoAnswer extends Error {}
  * @param {"GET" | "POST" | "DELETE"} method
  * @param {string} path
  * @param {object} [body]
+ * @param {number} [timeoutMs]
  * @returns {Promise<Answer<T>>}
  */
-export async function ask(method, path, body) {
+export async function ask(method, path, body, timeoutMs = TIMEOUT_MS) {
   try {
     const response = await fetch(path, {
       method,
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
       headers: body ? { "Content-Type": "application/json" } : {},
       body: body ? JSON.stringify(body) : null,
     });

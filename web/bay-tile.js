@@ -15,6 +15,9 @@ import { elapsed, tenths, word } from "./words.js";
 /** @typedef {import("./bay-view.js").BayView} BayView */
 /** @typedef {import("./server-clock.js").ServerClock} ServerClock */
 
+/** Faults that a nurse can see in the picture. The others are for IT: a spanner with the words behind it is enough. */
+const VISIBLE_FAULTS = ["b-frames", "packet-loss"];
+
 /** @returns {HTMLVideoElement} without controls, menu or picture-in-picture: nothing by which a picture is kept */
 function pictureElement() {
   const video = element("video", { disablepictureinpicture: "", disableremoteplayback: "", playsinline: "" });
@@ -37,6 +40,7 @@ export class BayTile extends HTMLElement {
   #stateIcon = element("span", { class: "state-icon" });
   #stateText = element("span", { class: "state-text" });
   #ageText = element("span", { class: "age" });
+  #itIcon = element("span", { class: "it-icon", role: "img" });
   #faultNote = element("p", { class: "fault-note" });
   #faultText = element("span");
   /** @type {Freshness} */
@@ -66,7 +70,9 @@ export class BayTile extends HTMLElement {
     this.#faultNote.append(icon("spanner"), this.#faultText);
     const picture = element("div", { class: "bay-picture" }, this.#video, cover);
     const state = element("span", { class: "bay-state" }, this.#stateIcon, this.#stateText);
-    const caption = element("div", { class: "bay-caption" }, this.#callIcon, this.#nameText, state, this.#ageText);
+    this.#itIcon.append(icon("spanner"));
+    const caption = element("div", { class: "bay-caption" }, this.#callIcon, this.#nameText, this.#itIcon);
+    caption.append(state, this.#ageText);
     this.replaceChildren(picture, this.#faultNote, caption);
     this.update(bay);
     return this;
@@ -147,10 +153,9 @@ export class BayTile extends HTMLElement {
     setText(this.#ageText, view.name === "live" && age !== null ? word("age.seconds", { seconds: tenths(age) }) : "");
     setIcon(this.#callIcon, call && ["acknowledged", "attended"].includes(call.state) ? "person" : "bell");
     this.#callIcon.hidden = !call;
-    this.setAttribute("aria-label", call ? `${bay.name}: ${word(`call.state.${call.state}`, callValues(call))}` : bay.name);
-    const fault = view.name === "live" ? bay.camera?.faults[0] : undefined;
-    this.#faultNote.hidden = !fault;
-    setText(this.#faultText, fault ? word(`fault.${fault}`) : "");
+    const calling = call ? word(`call.state.${call.state}`, callValues(call)) : "";
+    this.setAttribute("aria-label", calling ? `${bay.name}: ${calling}` : bay.name);
+    this.#drawFaults(view.name === "live" ? (bay.camera?.faults ?? []) : []);
     if (view.name === "live") return;
     setIcon(this.#coverIcon, VIEW_ICONS[view.name]);
     setText(this.#coverTitle, state);
@@ -158,6 +163,18 @@ export class BayTile extends HTMLElement {
     setText(this.#coverSince, since === null ? "" : word("since", { elapsed: elapsed(since) }));
     setText(this.#coverWhy, view.why ? word(view.why, { name: bay.curtain?.by ?? "" }) : "");
     setText(this.#coverDoing, view.doing ? word(view.doing) : "");
+  }
+
+  /** @param {string[]} faults */
+  #drawFaults(faults) {
+    const seen = faults.find((fault) => VISIBLE_FAULTS.includes(fault));
+    this.#faultNote.hidden = !seen;
+    setText(this.#faultText, seen ? word(`fault.${seen}`) : "");
+    const rest = faults.filter((fault) => fault !== seen);
+    const words = rest.map((fault) => word(`fault.${fault}`)).join(" ");
+    this.#itIcon.hidden = !rest.length;
+    this.#itIcon.title = words;
+    this.#itIcon.setAttribute("aria-label", words);
   }
 }
 

@@ -7,7 +7,10 @@
 /** @typedef {import("./picture-age.js").Freshness} Freshness */
 /** @typedef {import("./icons.js").IconName} IconName */
 /** @typedef {"live" | "connecting" | "stale" | "failed" | "curtain" | "off" | "no-camera"} ViewName */
-/** @typedef {"" | "connecting" | "no-frames" | "old-frames" | "returning" | "no-h264" | "no-age" | "refused"} ScreenReason */
+/**
+ * @typedef {"" | "connecting" | "no-frames" | "old-frames" | "returning" | "no-h264" | "no-age"
+ *   | "refused"} ScreenReason
+ */
 /**
  * @typedef {object} BayView
  * @property {ViewName} name

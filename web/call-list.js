@@ -80,6 +80,7 @@ class CallCard {
    * @param {number} pageMs `performance.now()`
    */
   draw(call, bayName, nowMs, pageMs) {
+    if (call.state !== this.#call.state) this.#note.untilMs = 0; // it did go through, or somebody else was quicker
     this.#call = call;
     this.node.dataset["state"] = call.state;
     setIcon(this.#icon, rings(call) ? "bell" : call.state === "attended" ? "here" : "person");

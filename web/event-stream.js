@@ -30,7 +30,8 @@ export class EventStreamParser {
    */
   #line(line, complete) {
     if (line === "") {
-      if (this.#data.length) complete.push({ type: this.#type || "message", data: this.#data.join("\n"), id: this.#id });
+      const data = this.#data.join("\n");
+      if (this.#data.length) complete.push({ type: this.#type || "message", data, id: this.#id });
       this.#type = "";
       this.#data = [];
       return;

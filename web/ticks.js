@@ -5,7 +5,8 @@
 
 const WATCHDOG = new URL("./watchdog.js", import.meta.url).href;
 
-/** @typedef {{createPolicy(name: string, rules: {createScriptURL(url: string): string}): {createScriptURL(url: string): string}}} PolicyMaker */
+/** @typedef {{createScriptURL(url: string): string}} ScriptAddresses */
+/** @typedef {{createPolicy(name: string, rules: ScriptAddresses): ScriptAddresses}} PolicyMaker */
 
 /** The page's policy demands trusted script addresses (require-trusted-types-for 'script'): this one, and no other. */
 function trustedWatchdog() {

@@ -25,6 +25,8 @@ import { elapsed, fillWords, language, loadWords, switchLanguage, word } from ".
 
 const ROLE = "vigil.role";
 const SOUND_START_MS = 1000;
+/** Longer than a step's: a server that is slow just now must not be asked again and again for everything. */
+const FETCH_MS = 8000;
 const PHONE = matchMedia("(max-width: 640px)");
 
 class Wall {
@@ -80,7 +82,7 @@ class Wall {
     this.#clock.reset();
     this.#tiles.forEach((tile) => tile.forget());
     try {
-      const me = /** @type {import("./api.js").Answer<Me>} */ (await ask("GET", "/api/me"));
+      const me = /** @type {import("./api.js").Answer<Me>} */ (await ask("GET", "/api/me", undefined, FETCH_MS));
       if (!me.data) return this.#refused(me.status);
       this.#me = me.data;
       localStorage.setItem(ROLE, me.data.role);
@@ -88,7 +90,7 @@ class Wall {
       this.#closedFor = me.data.may.includes("watch") ? "" : "role";
       if (this.#closedFor) return;
       this.#list.setUp(me.data.may.includes("acknowledge"), (call) => this.#take(call));
-      const bays = /** @type {import("./api.js").Answer<Bay[]>} */ (await ask("GET", "/api/bays"));
+      const bays = /** @type {import("./api.js").Answer<Bay[]>} */ (await ask("GET", "/api/bays", undefined, FETCH_MS));
       if (!bays.data) return this.#refused(bays.status);
       this.#setBays(bays.data);
     } catch (error) {
@@ -188,7 +190,8 @@ class Wall {
     this.#list.draw(calls, (bay) => this.#bays.get(bay)?.name ?? bay, nowMs, pageMs);
     const ringing = this.#closedFor ? [] : calls.filter(rings);
     this.#shown.rendered(lost ? [] : ringing);
-    const longestMs = ringing.length && nowMs !== null ? nowMs - Math.min(...ringing.map((call) => call.pressed_at)) : 0;
+    const oldestMs = Math.min(...ringing.map((call) => call.pressed_at));
+    const longestMs = ringing.length && nowMs !== null ? nowMs - oldestMs : 0;
     this.#sounding.tick(pageMs, ringing, longestMs, this.#closedFor ? new Set() : faults);
     this.#drawFrame(live, pageMs);
     this.#drawCovers(lost ? pageMs - this.#link.heardMs : null, ringing);

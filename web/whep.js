@@ -17,9 +17,14 @@
 /** @typedef {"idle" | "connecting" | "live" | "restarting" | "failed"} ViewerState */
 /** @typedef {import("./bay-view.js").ScreenReason} ScreenReason */
 
-/** How long the server may call a camera live before a picture must have been presented. */
+/** How long the server may call a camera live before a picture must have been presented. Where starting anew did not
+ * help, the next patience is longer: on a machine that has too much to do, new sessions are the last thing it needs. */
 const NO_PICTURE_MS = 1500;
+const MOST_PATIENCE_MS = 6000;
+/** A picture that has run for this long shows that all is well again. */
+const SETTLED_MS = 10_000;
 const CONNECT_MS = 5000;
+const RELEASE_MS = 2000;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5000;
 /** Troubles that do not pass by themselves. @type {ReadonlySet<ScreenReason>} */
@@ -38,6 +43,8 @@ export class WhepViewer {
   #connectedMs = 0;
   #retryMs = 0;
   #pauseMs = FIRST_PAUSE_MS;
+  #patienceMs = NO_PICTURE_MS;
+  #liveMs = 0;
   #bay;
   #stream;
   #video;
@@ -79,6 +86,7 @@ export class WhepViewer {
   renew() {
     if (this.#state === "idle") return;
     this.#pauseMs = FIRST_PAUSE_MS;
+    this.#patienceMs = NO_PICTURE_MS;
     this.#lose("incarnation", "connecting", 0);
   }
 
@@ -93,8 +101,12 @@ export class WhepViewer {
       if (nowMs - this.#sinceMs > CONNECT_MS) this.#lose("no connection", "no-frames");
     } else if (this.#state !== "idle") {
       if (!expected) this.#pictureMs = nowMs;
-      else if (nowMs - Math.max(this.#pictureMs, this.#connectedMs) > NO_PICTURE_MS) {
+      else if (nowMs - Math.max(this.#pictureMs, this.#connectedMs) > this.#patienceMs) {
+        this.#patienceMs = Math.min(this.#patienceMs * 2, MOST_PATIENCE_MS);
         this.#lose("no picture", "no-frames");
+      } else if (this.#state === "live" && nowMs - this.#liveMs > SETTLED_MS) {
+        this.#pauseMs = FIRST_PAUSE_MS;
+        this.#patienceMs = NO_PICTURE_MS;
       }
     }
   }
@@ -124,7 +136,7 @@ export class WhepViewer {
       });
       const location = answer.headers.get("Location");
       if (this.#pc !== pc) {
-        if (location) release(location); // stopped meanwhile: the session that we got must not stay behind
+        if (location) void release(location); // stopped meanwhile: the session that we got must not stay behind
         return;
       }
       if (!answer.ok || !location) {
@@ -165,7 +177,7 @@ export class WhepViewer {
       if (this.#pc !== pc) return;
       this.#pictureMs = nowMs;
       if (this.#state === "connecting") {
-        this.#pauseMs = FIRST_PAUSE_MS;
+        this.#liveMs = nowMs;
         this.#set("live", `after ${Math.round(nowMs - this.#sinceMs)} ms`, "");
       }
       const rtp = metadata.rtpTimestamp ?? pc.getReceivers()[0]?.getSynchronizationSources()[0]?.rtpTimestamp;
@@ -203,13 +215,14 @@ export class WhepViewer {
     const pc = this.#pc;
     this.#pc = null;
     this.#connectedMs = 0;
-    if (pc) {
-      pc.ontrack = null;
-      pc.onconnectionstatechange = null;
-      pc.close();
-    }
-    if (this.#location) release(this.#location);
+    const location = this.#location;
     this.#location = "";
+    if (!pc) return;
+    pc.ontrack = null;
+    pc.onconnectionstatechange = null;
+    // Told first, closed then: a session whose DTLS has closed is not there any more to be deleted.
+    if (location) void release(location).finally(() => pc.close());
+    else pc.close();
   }
 
   /**
@@ -238,9 +251,11 @@ function preferH264(transceiver) {
 }
 
 /** @param {string} location of a session that is over; sent even while the page goes away */
-function release(location) {
-  fetch(location, { method: "DELETE", keepalive: true }).catch((/** @type {unknown} */ error) => {
+async function release(location) {
+  try {
+    await fetch(location, { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(RELEASE_MS) });
+  } catch (error) {
     // The server ends a session whose consent is not renewed (RFC 7675), so nothing stays behind for long.
     console.debug("viewer: session not ended (%s)", error instanceof Error ? error.name : "?");
-  });
+  }
 }

@@ -98,7 +98,9 @@ export function elapsed(ms) {
  * @param {ParentNode} root
  */
 export function fillWords(root) {
-  for (const node of root.querySelectorAll("[data-word]")) node.textContent = word(node.getAttribute("data-word") ?? "");
+  for (const node of root.querySelectorAll("[data-word]")) {
+    node.textContent = word(node.getAttribute("data-word") ?? "");
+  }
   for (const node of root.querySelectorAll("[data-label]")) {
     node.setAttribute("aria-label", word(node.getAttribute("data-label") ?? ""));
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from monitor.control import (
     problems,
@@ -17,11 +18,27 @@ from monitor.control import (
 from monitor.control.headers import SecurityHeaders
 from monitor.control.services import Services
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI can hand requests and errors to exporters that an environment variable names: here no variable can."""
+
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application."""
     # FastAPI's own documentation pages load scripts from elsewhere, so there are none: the README has the table.
-    app = FastAPI(title="Vigil", version=services.version, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Vigil",
+        version=services.version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=NO_TELEMETRY,
+    )
     app.state.services = services
     problems.install(app)
     for routes in (routes_bays, routes_calls, routes_events, routes_health, routes_pages, routes_session, routes_whep):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor.control.problems import problem_response
 from monitor.core.errors import TooLarge
+from monitor.core.problem import problem_of
 
 MAX_BODY = 32768
 """Bytes of the largest request body: an SDP offer."""
@@ -73,13 +75,20 @@ class SecurityHeaders:
                     headers[name] = value
             await send(message)
 
-        await self._app(scope, _bounded(receive), send_with_headers)
+        if _declared_too_large(Headers(scope=scope)):
+            await problem_response(problem_of(_too_large()))(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, _bounded(receive), send_with_headers)
 
 
-def declared_too_large(headers: Headers) -> bool:
+def _declared_too_large(headers: Headers) -> bool:
     """Whether a request says itself that it is too large. A length that is no number is the HTTP parser's to refuse."""
     length = headers.get("content-length", "")
     return length.isdecimal() and int(length) > MAX_BODY
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the request's body is larger than {MAX_BODY} bytes")
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -91,7 +100,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         got += len(message.get("body", b""))
         if got > MAX_BODY:
-            raise TooLarge(f"the request's body is larger than {MAX_BODY} bytes")
+            raise _too_large()
         return message
 
     return bounded

@@ -67,6 +67,10 @@ class LogPipe:
         self.last_words = ""
         """The newest critical line's text: why the process could not go on."""
 
+    def rename(self, name: str) -> None:
+        """Log under another name from now on."""
+        self._logger = logging.getLogger(name)
+
     def feed(self, data: bytes) -> None:
         """Take what was read from the pipe."""
         self.bytes_in += len(data)
@@ -108,21 +112,20 @@ class LogPipe:
 
 class MediaProcess:
     """A running media process. Make it from the event loop, in a thread that lives as long as this process does:
-    the kernel ends a media process with the thread that started it."""
+    the kernel ends a media process with the thread that started it.
 
-    def __init__(
-        self,
-        index: int,
-        start: Start,
-        on_message: Callable[[ToControl], None],
-        on_ended: Callable[[int], None],
-        module: str = "monitor.media.process",
-    ) -> None:
-        """Start it and say Start. `on_ended` gets the exit code, negative for a signal. Raises OSError."""
+    It imports its libraries and then waits, knowing nothing and holding nothing but the door and the log pipe, until
+    `begin` tells it what to be: only then does it seal itself and open a port. So one can be kept ready.
+    """
+
+    def __init__(self, on_ended: Callable[[int], None], module: str = "monitor.media.process") -> None:
+        """Start it. `on_ended` gets the exit code, negative for a signal, unless `begin` named another. Raises
+        OSError."""
         self._loop = asyncio.get_running_loop()
         self._on_ended = on_ended
         self.ended = asyncio.Event()
-        self.log = LogPipe(f"vigil.media.{index}")
+        self.log = LogPipe("vigil.media.spare")
+        self._on_message: Callable[[ToControl], None] | None = None
         self._log_end, theirs = os.pipe2(os.O_CLOEXEC)
         ours, door = make_pair()
         try:
@@ -149,8 +152,15 @@ class MediaProcess:
         os.set_blocking(self._log_end, False)
         self._loop.add_reader(self._log_end, self._read_log)
         self.door: Door[ToControl] = Door(
-            ours, decode_for_control, on_message, self._on_door_closed, max_bytes_per_second=DOOR_BYTES_PER_SECOND
+            ours, decode_for_control, self._pass_on, self._on_door_closed, max_bytes_per_second=DOOR_BYTES_PER_SECOND
         )
+
+    def begin(
+        self, index: int, start: Start, on_message: Callable[[ToControl], None], on_ended: Callable[[int], None]
+    ) -> None:
+        """Say Start. From now on its messages and its end come to these."""
+        self._on_message, self._on_ended = on_message, on_ended
+        self.log.rename(f"vigil.media.{index}")
         self.send(start)
 
     def send(self, message: Message) -> None:
@@ -164,6 +174,13 @@ class MediaProcess:
     def kill(self) -> None:
         """End it at once (SIGKILL). Its end is told by `on_ended`, as always."""
         self._popen.kill()
+
+    def _pass_on(self, message: ToControl) -> None:
+        if self._on_message is None:
+            logger.error("media process %d spoke before it was spoken to", self.pid)
+            self.kill()
+            return
+        self._on_message(message)
 
     def _on_door_closed(self, _: DoorError | None) -> None:
         self.kill()  # misuse of the door, or it is going anyway

@@ -36,6 +36,8 @@ class SupervisorSettings:
     """Seconds."""
     proof_deadline: float = 10.0
     """Seconds."""
+    spare: bool = True
+    """Keep one more process ready, imported and waiting: it costs its memory, and saves a replacement some seconds."""
 
 
 @dataclass(frozen=True)

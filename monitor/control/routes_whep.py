@@ -8,12 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 from starlette.requests import Request
 
 from monitor.control.accounts import Identity
-from monitor.control.headers import declared_too_large
 from monitor.control.services import services_of
 from monitor.control.signed_in import may
 from monitor.control.viewers import StreamName
 from monitor.core.config_tables import SUB
-from monitor.core.errors import InputError, NotFound, TooLarge, Unavailable, UnsupportedMediaType
+from monitor.core.errors import InputError, NotFound, Unavailable, UnsupportedMediaType
 
 router = APIRouter()
 
@@ -31,8 +30,6 @@ async def watch(bay: str, request: Request, who: Watcher, stream: Annotated[Stre
         raise NotFound("this bay has no camera", "see /api/bays")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != SDP:
         raise UnsupportedMediaType(f"an offer is sent as {SDP}", f"set Content-Type: {SDP}")
-    if declared_too_large(request.headers):
-        raise TooLarge("the offer is too large")
     try:
         offer = (await request.body()).decode("ascii")
     except UnicodeDecodeError:

@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 START_DEADLINE_SECONDS = 30.0
 ANSWER_SECONDS = 3.0
+SPARE_PAUSE_MS = 10_000
 STOP_SECONDS = 1.0
 KILL_SECONDS = 0.5
 SUB_STREAM = ".sub"
@@ -103,6 +104,8 @@ class Supervisor:
         self._waiting: dict[str, tuple[Slot, asyncio.Future[ViewerAnswer]]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
+        self._spare: MediaProcess | None = None
+        self._spare_due_ms = 0
 
     # ---- what others call --------------------------------------------------------------------------------------------
 
@@ -120,6 +123,9 @@ class Supervisor:
         running = [slot.process for slot in self._slots if slot.process is not None]
         for process in running:
             process.send(Stop())
+        if self._spare is not None:
+            self._spare.kill()  # it has nothing to put away
+            running.append(self._spare)
         if await self._all_ended(running, STOP_SECONDS):
             return
         for process in running:
@@ -174,6 +180,12 @@ class Supervisor:
         """What is known of each process's seal."""
         return [slot.guarantee() for slot in self._slots]
 
+    @property
+    def spare_pid(self) -> int:
+        """The process that stands by: it imports and waits, has no camera and no port, and seals itself when it is
+        needed. 0 where there is none."""
+        return self._spare.pid if self._spare is not None else 0
+
     def retry(self) -> None:
         """Try failed processes again now, instead of within a minute: the operator mended something."""
         for slot in self._slots:
@@ -200,13 +212,7 @@ class Supervisor:
             max_viewers=settings.max_viewers,
         )
         try:
-            slot.process = MediaProcess(
-                slot.index,
-                start,
-                lambda message: self._on_message(slot, message),
-                lambda code: self._on_ended(slot, code),
-                self._module,
-            )
+            process = self._take_spare() or MediaProcess(lambda _: None, self._module)
         except OSError as error:
             logger.error(  # noqa: TRY400  a traceback says no more
                 "media process %d cannot be started: %s", slot.index, error.strerror
@@ -216,8 +222,36 @@ class Supervisor:
             slot.relaunch_ms = self._now() + RETRY_MS
             self._changed(slot)
             return
+        slot.process = process
         slot.state.on("launch", self._now())
+        process.begin(
+            slot.index,
+            start,
+            lambda message: self._on_message(slot, message),
+            lambda code: self._on_ended(slot, code),
+        )
         self._changed(slot)
+
+    def _take_spare(self) -> MediaProcess | None:
+        spare, self._spare = self._spare, None
+        return spare
+
+    def _keep_spare(self, now: int) -> None:
+        """One process stands by with its libraries imported, so that a replacement takes its place at once. It is made
+        when all others are up, so that it holds up none of them."""
+        if self._spare is not None or not self._settings.spare or now < self._spare_due_ms:
+            return
+        if all(slot.serving for slot in self._slots):
+            self._spare_due_ms = now + SPARE_PAUSE_MS
+            try:
+                self._spare = MediaProcess(self._on_spare_ended, self._module)
+            except OSError as error:
+                logger.warning("no media process can be kept ready: %s", error.strerror)
+
+    def _on_spare_ended(self, code: int) -> None:
+        if not self._stopping:
+            logger.warning("the media process that was kept ready ended (code %d)", code)
+        self._spare = None
 
     def _on_ended(self, slot: Slot, code: int) -> None:
         process, slot.process, slot.serving = slot.process, None, False
@@ -345,6 +379,7 @@ class Supervisor:
             await asyncio.sleep(TICK_SECONDS)
             for slot in self._slots:
                 self._tick(slot, self._now())
+            self._keep_spare(self._now())
 
     def _tick(self, slot: Slot, now: int) -> None:
         if slot.process is None:

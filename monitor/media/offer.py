@@ -25,6 +25,9 @@ PROFILE_ORDER = {
 """For each profile of a camera, beginnings of profile-level-id from the nearest to the farthest. Browsers decode Main
 and High sent under their 42e01f or 4d001f entry (DESIGN.md, the relay), so none is refused for its profile's name."""
 
+_PARSER_ERRORS = (ValueError, LookupError, ArithmeticError, AssertionError, AttributeError, TypeError, StopIteration)
+"""What aiortc's parser is known to raise on a broken text (StopIteration: a fmtp line whose rtpmap line is missing)."""
+
 _MIDS: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Mid], Field(max_length=17)])
 """What `messages.ViewerAnswer` can carry back: the video section's and 16 others."""
 
@@ -72,7 +75,7 @@ def parse_offer(text: str) -> Offer:
     """Read an offer. Raises OfferRefused."""
     try:
         description = sdp.SessionDescription.parse(text)
-    except (ValueError, KeyError, IndexError, AssertionError, AttributeError, TypeError):
+    except _PARSER_ERRORS:
         raise OfferRefused("broken-sdp") from None
     if not description.media or not text.startswith("v=0"):
         raise OfferRefused("broken-sdp")

@@ -14,7 +14,6 @@ from monitor.media import h264
 _TYPE = 0x1F
 _START = 0x80
 _END = 0x40
-_F_NRI = 0xE0
 
 
 class Resizer:
@@ -23,7 +22,8 @@ class Resizer:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._room = limit - 2  # behind FU indicator and FU header
-        self._carry = bytearray()
+        self._held = bytearray(self._room)  # never grows: a buffer that moves leaves its bytes behind
+        self._length = 0
         self._cutting = False
         self._first_pending = False
 
@@ -50,27 +50,30 @@ class Resizer:
     @property
     def waiting(self) -> bool:
         """Whether a part of a NAL unit waits for its next fragment."""
-        return bool(self._carry)
+        return self._length > 0
 
     def reset(self) -> None:
         """Forget and zero what waits: a packet was lost, or the camera stopped."""
-        self._carry[:] = bytes(len(self._carry))
-        self._carry.clear()
+        self._zero()
         self._cutting = self._first_pending = False
 
     def _refragment(self, payload: memoryview) -> Iterator[bytes]:
         indicator, kind, end = payload[0], payload[1] & _TYPE, bool(payload[1] & _END)
-        self._carry += payload[2:]
-        used = 0
+        body = payload[2:]
         # the last piece of a NAL unit must carry the end bit, so hold back as long as more may follow
-        while len(self._carry) - used > self._room or (end and len(self._carry) > used):
-            piece = self._carry[used : used + self._room]
-            used += len(piece)
-            last = end and used == len(self._carry)
+        while self._length + len(body) > self._room or (end and self._length + len(body)):
+            take = min(self._room - self._length, len(body))
+            last = end and take == len(body)
             flags = (_START if self._first_pending else 0) | (_END if last else 0)
             self._first_pending = False
-            yield bytes([indicator, flags | kind]) + piece
-        self._carry[:used] = bytes(used)
-        del self._carry[:used]
+            yield b"".join((bytes([indicator, flags | kind]), self._held[: self._length], body[:take]))
+            body = body[take:]
+            self._zero()
+        self._held[self._length : self._length + len(body)] = body
+        self._length += len(body)
         if end:
             self._cutting = False
+
+    def _zero(self) -> None:
+        self._held[: self._length] = bytes(self._length)
+        self._length = 0

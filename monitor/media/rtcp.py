@@ -43,11 +43,16 @@ def read_feedback(compound: bytes, ssrc: int) -> Feedback:
             if packet.media_ssrc == ssrc:
                 feedback.lost += [sequence & 0xFFFF for sequence in packet.lost]  # aiortc counts on past the wrap
         elif isinstance(packet, rtp.RtcpPsfbPacket):
-            # a FIR names its streams behind the header and leaves this field 0 (RFC 5104 section 4.3.1.2)
-            asked = packet.media_ssrc == ssrc or ssrc.to_bytes(4, "big") in packet.fci[::8]
-            if packet.fmt in (rtp.RTCP_PSFB_PLI, rtp.RTCP_PSFB_FIR) and asked:
-                feedback.keyframe_wanted = True
+            feedback.keyframe_wanted |= _asks_for_keyframe(packet, ssrc)
     return feedback
+
+
+def _asks_for_keyframe(packet: rtp.RtcpPsfbPacket, ssrc: int) -> bool:
+    if packet.fmt == rtp.RTCP_PSFB_PLI:
+        return bool(packet.media_ssrc == ssrc)
+    if packet.fmt == rtp.RTCP_PSFB_FIR:  # it names its streams behind the header, 8 bytes each (RFC 5104 section 4.3.1)
+        return any(packet.fci[at : at + 4] == ssrc.to_bytes(4, "big") for at in range(0, len(packet.fci), 8))
+    return False
 
 
 def sender_report(ssrc: int, now_ms: float, rtp_timestamp: int, packets: int, octets: int) -> bytes:

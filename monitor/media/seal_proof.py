@@ -56,7 +56,9 @@ class ProofRun:
     def result(self) -> Proof:
         """What was seen. Holds only where all ways were tried and all were refused."""
         # The first success of each kind, then kinds that were always refused, then what else there is room for.
-        broken = {attempt.name: attempt for attempt in reversed(self._succeeded)}
+        broken: dict[str, Attempt] = {}
+        for attempt in self._succeeded:
+            broken.setdefault(attempt.name, attempt)
         refused = [attempt for name, attempt in self._refused_kinds.items() if name not in broken]
         more = [attempt for attempt in self._succeeded if broken[attempt.name] is not attempt]
         return Proof(

@@ -121,10 +121,10 @@ class Stream:
 
     def tick(self, now_ms: float) -> None:
         """Several times a second: zero what is too old, and judge the age of the newest packet."""
+        silent = self.newest_packet_ms is not None and now_ms - self.newest_packet_ms >= self.window.max_age_ms
+        if silent and (self._pending or self._resizer.waiting):
+            self._lose(1, now_ms)  # half a unit, and half a fragment, are bound by the window's time like all else
         self.window.expire(now_ms)
-        silent = self.newest_packet_ms is not None and now_ms - self.newest_packet_ms > self.window.max_age_ms
-        if silent and self._resizer.waiting:  # half a fragment is bound by the window's time like all else
-            self._lose(1, now_ms)
         newest = None if self.newest_packet_ms is None else round(self.newest_packet_ms)
         if self.state.observe(newest, round(now_ms), self._stale_ms):
             self._on_change()

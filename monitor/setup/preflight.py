@@ -14,7 +14,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from monitor.core.errors import Unavailable
+from monitor.core.errors import InputError, Unavailable
 from monitor.setup.certificates import check_files
 from monitor.setup.config_file import ConfigFile
 
@@ -32,21 +32,21 @@ def check_ports(opened: ConfigFile) -> None:
         _bind(opened, server.udp_port + number, "udp_port", socket.SOCK_DGRAM)
 
 
-def port_is_free(host: str, port: int, kind: socket.SocketKind) -> bool:
-    """Whether this address can be bound now."""
-    try:
-        _try_bind(host, port, kind)
-    except OSError:
-        return False
-    return True
+def demo_ports(host: str, asked: int | None, usual: int, count: int, option: str) -> int:
+    """The first of `count` neighbouring ports that are free now: the one that was asked for, else the usual one, else
+    any. `option` is "--port" (TCP) or "--udp-port".
 
-
-def free_ports(host: str, wanted: int, count: int, kind: socket.SocketKind) -> int:
-    """The first of `count` neighbouring ports that are free now: `wanted` where that can be. Raises Unavailable."""
-    first = wanted
+    Raises InputError where the one that was asked for is not free, Unavailable where none is.
+    """
+    kind = socket.SOCK_STREAM if option == "--port" else socket.SOCK_DGRAM
+    first = asked or usual
     for _ in range(50):
-        if first + count <= 65536 and all(port_is_free(host, first + number, kind) for number in range(count)):
+        taken = next((port for port in range(first, first + count) if not _is_free(host, port, kind)), None)
+        if taken is None:
             return first
+        if asked:
+            protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+            raise InputError(f"{protocol} port {taken} is in use", f"leave {option} out to take a free one")
         first = _try_bind(host, 0, kind)
     raise Unavailable("no free ports were found", "end a program that holds many, or try again")
 
@@ -114,6 +114,14 @@ def _bind(opened: ConfigFile, port: int, key: str, kind: socket.SocketKind) -> N
                 f"{host} is no address of this machine", 'use "0.0.0.0" for all of its addresses', "server", "host"
             ) from None
         raise opened.error(f"{what} cannot be opened: {error.strerror}", "", "server", key) from None
+
+
+def _is_free(host: str, port: int, kind: socket.SocketKind) -> bool:
+    try:
+        _try_bind(host, port, kind)
+    except (OSError, OverflowError):  # the latter beyond the last port
+        return False
+    return True
 
 
 def _try_bind(host: str, port: int, kind: socket.SocketKind) -> int:

@@ -70,7 +70,9 @@ class Result:
     def table(self) -> str:
         """For a terminal."""
         head = ("", VIGIL, PEER, f"{PEER} / {VIGIL}")
-        lines = [(f"{row.label}, {row.unit}", row.cell(row.vigil), row.cell(row.peer), row.ratio()) for row in self.rows]
+        lines = [
+            (f"{row.label}, {row.unit}", row.cell(row.vigil), row.cell(row.peer), row.ratio()) for row in self.rows
+        ]
         widths = [max(len(line[column]) for line in (head, *lines)) for column in range(len(head))]
         text = [f"\n{self.name}: " + ", ".join(f"{key} {value}" for key, value in self.conditions.items())]
         text += ["  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in (head, *lines)]

@@ -6,17 +6,48 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import httpx2
 
-from tests.fakes.camera import free_port
+from tests.fakes.camera import RtspCamera, free_port
 from tests.fakes.site import ROOT, VigilSite
 
 BAY = "bay-1"
 BUTTON = "bay-1-button"
 READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the camera sends, with a keyframe each second."""
+
+    width: int = 1280
+    height: int = 720
+    fps: int = 25
+    kbits: int = 2000
+
+    def camera(self) -> RtspCamera:
+        """GStreamer's RTSP server, over TCP with digest authentication."""
+        return RtspCamera(
+            auth="digest",
+            transport="tcp",
+            profile="baseline",
+            width=self.width,
+            height=self.height,
+            fps=self.fps,
+            keyint=self.fps,
+            kbits=self.kbits,
+        )
+
+    def conditions(self) -> dict[str, str | int | float]:
+        """For the head of a table."""
+        return {"picture": f"{self.width}x{self.height}", "fps": self.fps, "kbit/s": self.kbits, "keyframe every s": 1}
+
+
+PICTURE = Picture()
 
 
 class Sender(Protocol):
@@ -58,13 +89,13 @@ class Vigil:
         self.url = self.site.url
         try:
             self.site.wait_for(BAY, "live", READY_SECONDS)
+            (self._pid,) = self.site.media_pids()
         except BaseException:
             self.stop()
             raise
 
     def media_pid(self) -> int:
-        (pid,) = self.site.media_pids()
-        return pid
+        return self._pid
 
     def beside_pids(self) -> list[int]:
         return [self.site.pid]

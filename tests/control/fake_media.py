@@ -98,9 +98,7 @@ class FakeMedia:
         self.running = False
         hello = Hello(landlock_abi=7, locks=["landlock", "seccomp"], missing=[], memory="no-swap", udp_port=8555)
         attempt = Attempt(name="open", where="/tmp", refused=True, answer="EACCES")
-        first = Proof(
-            nonce="n" * 20, thread="first", holds=True, tried=48, refused=48, attempts=[attempt], took_ms=20
-        )
+        first = Proof(nonce="n" * 20, thread="first", holds=True, tried=48, refused=48, attempts=[attempt], took_ms=20)
         self.process = FakeGuarantee(hello=hello, proofs=(first, first.model_copy(update={"thread": "second"})))
 
     async def start(self) -> None:

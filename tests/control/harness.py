@@ -35,9 +35,7 @@ def config(state_dir: Path, *, max_viewers: int = 200, retention: Retention | No
     return Config(
         version=1,
         clinic=Clinic(name="Test"),
-        server=Server(
-            host="127.0.0.1", port=free_port(), public_host="127.0.0.1", tls="off", state_dir=str(state_dir)
-        ),
+        server=Server(host="127.0.0.1", port=free_port(), public_host="127.0.0.1", tls="off", state_dir=str(state_dir)),
         media=Media(max_viewers=max_viewers),
         retention=retention or Retention(),
         bays=(

@@ -163,7 +163,7 @@ def test_a_press_that_cannot_be_kept_is_not_answered_as_received(tmp_path: Path)
     async def run() -> None:
         async with running(tmp_path) as on:
             button, body = on.bearer("button"), press_body()
-            write, on.services.journal.write = on.services.journal.write, _full  # type: ignore[method-assign]
+            write, on.services.journal.write = on.services.journal.write, _full  # type: ignore[method-assign,assignment]
             refused = await on.client.post(BAY, json=body, headers=button)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert on.services.calls.open_calls() == []

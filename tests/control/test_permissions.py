@@ -92,8 +92,8 @@ def test_no_route_is_forgotten(tmp_path: Path) -> None:
             return {
                 (method, route.path)
                 for route in _routes(app)
-                for method in route.methods
-                if route.path.startswith(("/api", "/whep", "/healthz", "/readyz", "/metrics"))
+                for method in route.methods or ()
+                if route.path.startswith(("/api/", "/whep/", "/healthz", "/readyz", "/metrics"))
             }
 
     assert asyncio.run(run()) == set(GUARDED) | OPEN | ON_LOOPBACK

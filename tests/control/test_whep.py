@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_offers_that_are_refused(tmp_path: Path, path: str, content: str, type_:
 
 
 def test_a_chunked_body_beyond_the_limit(tmp_path: Path) -> None:
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks() -> AsyncGenerator[bytes, None]:
         for _ in range(100):
             yield b"a" * 1000
 

@@ -41,9 +41,7 @@ def test_the_whole_table(state: CameraStateName, event: CameraEvent, caplog: pyt
     else:
         assert changed
         assert (camera.state, camera.reason, camera.since_ms) == (following, "outage", 5000)
-        assert [record.getMessage() for record in caplog.records] == [
-            f"camera bay-1: {state} -> {following} (outage)"
-        ]
+        assert [record.getMessage() for record in caplog.records] == [f"camera bay-1: {state} -> {following} (outage)"]
 
 
 def test_the_table_is_whole() -> None:

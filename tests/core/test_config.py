@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.config import MAX_TEXT, Address, Bay, Button, Clinic, Config, Server, TlsFiles, load
@@ -373,19 +373,19 @@ def only_config_error(text: str) -> None:
         assert isinstance(config, Config)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_random_text_raises_nothing_else(text: str) -> None:
     only_config_error(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(GOOD.splitlines()) | st.text(max_size=20), max_size=25))
 def test_shuffled_lines_raise_nothing_else(lines: list[str]) -> None:
     only_config_error("\n".join(lines))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_random_structures_raise_nothing_else(data: dict[str, object]) -> None:
     text = "".join(f"{toml(key)} = {toml(value)}\n" for key, value in data.items())
@@ -393,7 +393,7 @@ def test_random_structures_raise_nothing_else(data: dict[str, object]) -> None:
     only_config_error(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(GOOD)), st.integers(0, 12), st.text(max_size=8))
 def test_a_damaged_file_raises_nothing_else(start: int, length: int, put: str) -> None:
     only_config_error(GOOD[:start] + put + GOOD[start + length :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.config_address import Address
@@ -45,7 +45,7 @@ def put(template: str, **secrets: str) -> str:
     return value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_SECRETS, _SECRETS)
 def test_any_user_and_password_can_stand_in_an_address(user: str, password: str) -> None:
     address = Address(put("rtsp://${USER}:${PASSWORD}@camera:8554/main", USER=user, PASSWORD=password))

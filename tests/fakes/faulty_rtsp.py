@@ -86,7 +86,9 @@ class ScriptedCamera:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.close()
         for writer in self._writers:
             writer.close()
@@ -128,7 +130,9 @@ class ScriptedCamera:
         head_text = (first + await reader.readuntil(b"\r\n\r\n")).decode()
         line, *rest = head_text.strip().split("\r\n")
         method, url, _ = line.split(" ")
-        return Request(method, url, {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in rest)})
+        return Request(
+            method, url, {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in rest)}
+        )
 
     def _answer(self, request: Request) -> bytes:
         if request.method == "OPTIONS":

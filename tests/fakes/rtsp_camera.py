@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from monitor.media import h264  # noqa: E402
 
 AUD = {"h264": 9, "h265": 35}
-LOOP_SECONDS = 4
+LOOP_SECONDS = 2
 
 
 def nal_type(nal: bytes, codec: str) -> int:
@@ -46,7 +46,7 @@ def encode(options: argparse.Namespace) -> list[list[bytes]]:
         command += ["-f", "image2pipe", "-c:v", "pgm", "-i", "pipe:0"]
         command += ["-filter_complex", "[1]scale=iw*8:ih*8:flags=neighbor[g];[0][g]overlay=16:16:eof_action=repeat"]
     common = f"keyint={options.keyint}:min-keyint={options.keyint}:scenecut=0:bframes={options.bframes}:b-adapt=0:aud=1"
-    command += ["-frames:v", str(frames), "-pix_fmt", "yuv420p", "-b:v", f"{options.kbits}k", "-preset", "veryfast"]
+    command += ["-frames:v", str(frames), "-pix_fmt", "yuv420p", "-b:v", f"{options.kbits}k", "-preset", "superfast"]
     if options.codec == "h264":
         more = ":threads=1:b-pyramid=none:open-gop=0:repeat-headers=1"
         command += ["-c:v", "libx264", "-profile:v", options.profile, "-x264-params", common + more, "-f", "h264"]
@@ -128,21 +128,24 @@ class Feeder:
         return True
 
     def push(self, number: int) -> None:
-        clock = self.element.get_clock()
-        if clock is None:
-            if self.zero_ns is None and number:
-                return
-            running = 0  # prerolling: the first buffer lets the payloader make its caps
-        else:
-            running = clock.get_time() - self.element.get_base_time()
+        running = self.running_ns()
+        if running and self.zero_ns is None:
+            self.zero_ns = running - number * Gst.SECOND // self.loop.fps
         size = len(self.loop.data)
         shown = number - number % size + self.loop.order[number % size]
-        if self.zero_ns is None or number == 0:
-            self.zero_ns = max(0, running) - number * Gst.SECOND // self.loop.fps
         buffer = Gst.Buffer.new_wrapped(self.loop.data[number % size])
-        buffer.pts = max(0, self.zero_ns + shown * Gst.SECOND // self.loop.fps)
-        buffer.dts = max(0, self.zero_ns + number * Gst.SECOND // self.loop.fps)
+        # Before it plays, all go out at once: they let the payloader make its caps, and no client sees them.
+        zero = self.zero_ns or -shown * Gst.SECOND // self.loop.fps
+        buffer.pts = max(0, zero + shown * Gst.SECOND // self.loop.fps)
+        buffer.dts = buffer.pts if self.zero_ns is None else max(0, zero + number * Gst.SECOND // self.loop.fps)
         self.source.emit("push-buffer", buffer)
+
+    def running_ns(self) -> int:
+        """The pipeline's running time, 0 before it plays (its base time is set when it begins to)."""
+        clock, base = self.element.get_clock(), self.element.get_base_time()
+        if clock is None or not base or self.element.get_state(0).state != Gst.State.PLAYING:
+            return 0
+        return max(1, clock.get_time() - base)
 
 
 class Camera:
@@ -187,7 +190,16 @@ class Camera:
     def configure(self, _factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
         feeder = Feeder(self.video, self, media.get_element())
         self.feeders.append(feeder)
+        media.connect("prepared", self.hasten_reports)
         media.connect("unprepared", lambda _media: setattr(feeder, "gone", True))
+
+    @staticmethod
+    def hasten_reports(media: GstRtspServer.RTSPMedia) -> None:
+        """A sender report about each second, not each five: tests are short."""
+        for index in range(media.n_streams()):
+            session = media.get_stream(index).get_rtpsession()
+            if session is not None:
+                session.set_property("rtcp-min-interval", Gst.SECOND)
 
     def protect(self, factory: GstRtspServer.RTSPMediaFactory, options: argparse.Namespace) -> None:
         auth = GstRtspServer.RTSPAuth()

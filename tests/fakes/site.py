@@ -54,15 +54,10 @@ class VigilSite:
         return self._process.pid
 
     def media_pids(self) -> list[int]:
-        """The media processes, by their parent."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                    if int(stat[1]) == self.pid and b"monitor.media" in (entry / "cmdline").read_bytes():
-                        found.append(int(entry.name))
-        return sorted(found)
+        """The media processes that hold cameras; a spare that waits unsealed is none of them."""
+        with self.http("it") as http:
+            processes = http.get("/api/guarantee").json()["processes"]
+        return sorted(each["pid"] for each in processes if each["pid"])
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -79,6 +74,7 @@ class VigilSite:
             assert self._process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx2.HTTPError):
                 if httpx2.get(f"{self.url}/readyz").status_code == 200:
+                    self.token("it")  # now, so that no later measurement waits for the command line
                     return
             assert time.monotonic() < deadline, f"not ready: {self.log.read_text()}"
             time.sleep(0.1)

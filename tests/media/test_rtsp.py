@@ -63,7 +63,9 @@ class Sink:
 
     @property
     def gaps(self) -> int:
-        return sum((after - before) & 0xFFFF != 1 for before, after in zip(self.sequence, self.sequence[1:], strict=False))
+        return sum(
+            (after - before) & 0xFFFF != 1 for before, after in zip(self.sequence, self.sequence[1:], strict=False)
+        )
 
 
 async def play(source: RtspSource, sink: Sink, until: Callable[[], bool], timeout: float = 8.0) -> CameraReason | None:
@@ -115,7 +117,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCa
 def test_picture_without_sound(camera: RtspCamera, transport: Literal["tcp", "udp"]) -> None:
     sink = Sink()
     source = RtspSource(camera.url(), transport, clock_ms)
-    assert asyncio.run(play(source, sink, lambda: sink.frames >= 60 and bool(sink.reports), timeout=12)) is None
+    assert asyncio.run(play(source, sink, lambda: sink.frames >= 60)) is None
     assert sink.frames >= 60
     assert sink.keyframes >= 2
     assert sink.gaps == 0
@@ -124,9 +126,6 @@ def test_picture_without_sound(camera: RtspCamera, transport: Literal["tcp", "ud
     assert sink.tokens >= sink.frames - 1  # each access unit's canary came through
     assert source.counts.foreign == 0  # the camera offers sound, and not one packet of it came
     assert source.counts.malformed == 0
-    ntp_ms, timestamp, arrival_ms = sink.reports[0]
-    assert abs(ntp_ms - arrival_ms) < 1000
-    assert min((timestamp - one) & 0xFFFFFFFF for one in sink.timestamps) < 90_000 * 15
     assert sink.sps is not None
     assert (sink.sps.width, sink.sps.height) == (640, 360)
 
@@ -138,12 +137,15 @@ def test_basic_authentication_and_parameter_sets_in_the_sdp_only(
 ) -> None:
     sink = Sink()
     source = RtspSource(basic_camera.url(), transport, clock_ms)
-    assert asyncio.run(play(source, sink, lambda: sink.frames >= 30)) is None
+    assert asyncio.run(play(source, sink, lambda: sink.frames >= 30 and len(sink.reports) >= 2)) is None
     assert sink.frames >= 30
     assert (sink.parameter_set_calls, sink.in_band_sps) == (1, 0)
     assert sink.b_slices > 10
     assert sink.sps is not None
     assert h264.profile_name(sink.sps) == "main"
+    ntp_ms, timestamp, arrival_ms = sink.reports[-1]
+    assert abs(ntp_ms - arrival_ms) < 1000
+    assert min((timestamp - one) & 0xFFFFFFFF for one in sink.timestamps) < 90_000 * 2
 
 
 @pytest.mark.parametrize(
@@ -181,16 +183,16 @@ def test_refusals_have_names(
     ("options", "transport", "reason"),
     [
         ({"codec": "none"}, "tcp", "no-video"),
-        ({"codec": "h265"}, "tcp", "h265-unsupported"),
+        ({"codec": "h265", "keyint": 5, "fps": 5}, "tcp", "h265-unsupported"),
         ({"transport": "tcp"}, "udp", "transport-refused"),
         ({"transport": "udp"}, "tcp", "transport-refused"),
     ],
 )
 @pytest.mark.usefixtures("everything_logged")
 def test_what_cannot_be_played_has_a_name(
-    options: dict[str, str], transport: Literal["tcp", "udp"], reason: str
+    options: dict[str, str | int], transport: Literal["tcp", "udp"], reason: str
 ) -> None:
-    with RtspCamera(auth="none", **options) as camera:
+    with RtspCamera(auth="none", width=320, height=180, **options) as camera:
         sink = Sink()
         assert asyncio.run(play(RtspSource(camera.url(), transport, clock_ms), sink, lambda: False)) == reason
         assert sink.packets == 0
@@ -210,7 +212,7 @@ def test_freeze_kill_and_return() -> None:
     """Off at the start; then on, frozen, thawed, killed, and on again: the runner brings it back each time."""
 
     async def story() -> None:
-        camera = RtspCamera(password=PASSWORD)
+        camera = RtspCamera(password=PASSWORD, width=320, height=180)
         sink = Sink()
         events: list[tuple[CameraEvent, CameraReason]] = []
         runner = SourceRunner(

@@ -114,10 +114,13 @@ def post(url: str, body: dict[str, str], cafile: str | None = None) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_says_where_to_look_and_leaves_nothing(
-    run: Callable[..., Program], free_port: Callable[[], int], number: signal.Signals
+    run: Callable[..., Program],
+    free_port: Callable[[], int],
+    free_udp_port: Callable[..., int],
+    number: signal.Signals,
 ) -> None:
     port = free_port()
-    program = run("demo", "--port", str(port))
+    program = run("demo", "--port", str(port), "--udp-port", str(free_udp_port(2)))
     wall, button, seal, last = program.lines(4)
     found = re.fullmatch(rf"wall: +(http://127\.0\.0\.1:{port})/sign-in#(\S{{20,}})", wall)
     assert found, wall
@@ -157,13 +160,22 @@ def test_a_demo_that_is_ended_before_it_began_leaves_nothing(
     assert "Traceback" not in program.errors.read_text()
 
 
-def test_a_demo_on_a_port_that_is_taken(run: Callable[..., Program]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+@pytest.mark.parametrize(
+    ("option", "kind", "name"),
+    [("--port", socket.SOCK_STREAM, "TCP"), ("--udp-port", socket.SOCK_DGRAM, "UDP")],
+)
+def test_a_demo_on_a_port_that_is_taken(
+    run: Callable[..., Program], option: str, kind: socket.SocketKind, name: str
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen(1)
         port = taken.getsockname()[1]
-        program = run("demo", "--port", str(port))
+        program = run("demo", option, str(port))
         assert program.process.wait(START_SECONDS) == 2
     assert program.errors.read_text() == (
-        f"vigil: error: TCP port {port} is in use\nhint: leave --port out to take a free one\n"
+        f"vigil: error: {name} port {port} is in use\nhint: leave {option} out to take a free one\n"
     )
 
 

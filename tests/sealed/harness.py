@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.core.errors import SealError
-from monitor.media import seal, syscalls
+from monitor.media import landlock, seal, syscalls
 
 NOBODY = 65534
 
@@ -144,6 +144,7 @@ def do_libraries(_: dict[str, Any], __: seal.SealReport, libraries: Any) -> dict
 def prepare_hang(order: dict[str, Any]) -> bytearray:
     """Be as easy to look into as can be: only the seal stands against it."""
     if os.geteuid() == 0 and order.get("as_nobody"):
+        landlock.readable()  # imports what it needs, which that user may not be able to read
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)

@@ -31,29 +31,10 @@ from monitor.media.process import main
 
 
 def report(camera: str, state: str, now_ms: float) -> CameraReport:
-    numbers = dict.fromkeys(
-        [
-            "picture_ms",
-            "frames",
-            "packets",
-            "octets",
-            "lost",
-            "reconnects",
-            "keyframe_interval_ms",
-            "width",
-            "height",
-            "residency_max_ms",
-            "window_octets",
-            "clock_offset_ms",
-            "viewers",
-            "viewer_packets",
-            "viewer_skips",
-            "retransmitted",
-        ],
-        0,
-    )
+    counts = {name for name, field in CameraReport.model_fields.items() if field.annotation is int}
     return CameraReport.model_validate(
         {
+            **dict.fromkeys(counts, 0),
             "camera": camera,
             "state": state,
             "reason": "",
@@ -62,7 +43,6 @@ def report(camera: str, state: str, now_ms: float) -> CameraReport:
             "sent_ms": int(now_ms),
             "profile": "",
             "capture_from": "",
-            **numbers,
         }
     )
 

@@ -1,7 +1,7 @@
 """A camera read over RTSP (RFC 2326), packet by packet, its video track only.
 
-The conversation is here; the connection, authentication, session description, UDP and RTCP are in modules of their own
-(`rtsp_connection`, `rtsp_auth`, `rtsp_sdp`, `rtsp_udp`, `rtp`). Must never set up a track that is not the video, never
+The conversation is here; the connection, authentication, session description, UDP and the reading of packets are in
+modules of their own (`rtsp_connection`, `rtsp_auth`, `rtsp_sdp`, `rtsp_udp`, `rtsp_receiver`). Must never set up a track that is not the video, never
 hand on a packet of another channel or payload type, and never show the camera's password.
 """
 
@@ -12,16 +12,15 @@ import contextlib
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from aiortsp.rtsp.parser import RTSPResponse
 
 from monitor.core.errors import Unavailable
 from monitor.media.sources.base import PacketSink, SourceEnded
-from monitor.media.sources.rtp import Bye, ReceiverStats, iter_rtcp, parse_rtp
 from monitor.media.sources.rtsp_address import parse_address
 from monitor.media.sources.rtsp_connection import RtspConnection, header, open_connection
+from monitor.media.sources.rtsp_receiver import Receiver, RtspCounts
 from monitor.media.sources.rtsp_sdp import VideoTrack, choose_video
 from monitor.media.sources.rtsp_udp import UdpPair
 
@@ -35,15 +34,6 @@ _SESSION_SECONDS = 60
 _TICK_SECONDS = 0.5
 _HIGHEST_CHANNEL = 255
 _HIGHEST_PORT = 65535
-
-
-@dataclass
-class RtspCounts:
-    """What came. `foreign`: packets of channels or payload types that were not asked for, never handed on."""
-
-    video: int = 0
-    foreign: int = 0
-    malformed: int = 0
 
 
 class RtspSource:
@@ -60,7 +50,7 @@ class RtspSource:
 
     async def run(self, sink: PacketSink) -> None:
         """See `base.Source.run`. One call is one connection."""
-        receiver = _Receiver(sink, self.counts)
+        receiver = Receiver(sink, self.counts)
         connection = await open_connection(self._address, receiver.interleaved, self._clock_ms)
         session = _Session(connection, self._address.url, receiver, self._transport, self._clock_ms)
         try:
@@ -76,80 +66,6 @@ class RtspSource:
                 connection.abort()
 
 
-class _Receiver:
-    """Takes RTP and RTCP of one session to the sink, from either transport."""
-
-    def __init__(self, sink: PacketSink, counts: RtspCounts) -> None:
-        self._sink: PacketSink | None = sink
-        self._counts = counts
-        self._track: VideoTrack | None = None
-        self._begun = False
-        self.channels = (0, 1)
-        self.stats = ReceiverStats()
-        self.newest_ms: float | None = None
-        self.said_bye = False
-        self.on_new_run: Callable[[], None] = lambda: None
-
-    def expect(self, track: VideoTrack) -> None:
-        """Packets of this track may come from now on (some cameras send before they answer PLAY)."""
-        self._track = track
-
-    def begin(self) -> None:
-        """The camera plays: tell the sink, once for each run."""
-        if self._begun or self._sink is None or self._track is None:
-            return
-        self._begun = True
-        self._sink.connected()
-        if self._track.parameter_sets:
-            self._sink.parameter_sets(*self._track.parameter_sets)
-
-    def stop(self) -> None:
-        """Hand nothing on any more."""
-        self._sink = None
-
-    def interleaved(self, channel: int, data: memoryview, arrival_ms: float) -> None:
-        """A packet out of the RTSP connection."""
-        if channel == self.channels[0]:
-            self.rtp(data, arrival_ms)
-        elif channel == self.channels[1]:
-            self.rtcp(data, arrival_ms)
-        else:
-            self._counts.foreign += 1
-
-    def rtp(self, data: memoryview, arrival_ms: float) -> None:
-        """An RTP packet."""
-        if self._sink is None or self._track is None:
-            return
-        packet = parse_rtp(data)
-        if packet is None:
-            self._counts.malformed += 1
-            return
-        kind, marker, seq, timestamp, ssrc, payload = packet
-        if kind != self._track.payload_type:
-            self._counts.foreign += 1
-            return
-        before = self.stats.ssrc
-        if self.stats.packet(ssrc, seq, timestamp, arrival_ms) and before is not None:
-            self._begun = False  # the camera began anew within the session
-            self.on_new_run()
-        self.begin()
-        self.newest_ms = arrival_ms
-        self._counts.video += 1
-        if payload:
-            self._sink.packet(seq, timestamp, marker, payload, arrival_ms)
-
-    def rtcp(self, data: memoryview, arrival_ms: float) -> None:
-        """An RTCP packet."""
-        for item in iter_rtcp(data):
-            if self._sink is None or not self._begun or self.stats.ssrc not in (None, item.ssrc):
-                continue
-            if isinstance(item, Bye):
-                self.said_bye = True
-            else:
-                self.stats.report(item, arrival_ms)
-                self._sink.sender_report(item.ntp_ms, item.timestamp, arrival_ms)
-
-
 class _Session:
     """OPTIONS, DESCRIBE, SETUP, PLAY, then keep-alives and receiver reports until it ends, then TEARDOWN."""
 
@@ -157,7 +73,7 @@ class _Session:
         self,
         connection: RtspConnection,
         url: str,
-        receiver: _Receiver,
+        receiver: Receiver,
         transport: Literal["tcp", "udp"],
         clock_ms: Callable[[], float],
     ) -> None:

@@ -15,8 +15,8 @@ from monitor.core.camera_state import PERMANENT, CameraEvent, CameraReason
 from monitor.media.sources.base import PacketSink, Source, SourceEnded
 
 FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 3.5
-"""With jitter. Under 5 s, so that a camera that comes back is live within 5 s: pause, connect, wait for a keyframe."""
+LONGEST_PAUSE_SECONDS = 2.0
+"""With jitter. So short that a camera that comes back is live within 5 s: pause, connect, wait for a keyframe."""
 JITTER = 0.25
 GOOD_MS = 10_000.0
 """A run that brought packets for so long makes the next pause the shortest again."""

@@ -1,4 +1,4 @@
-"""A WHEP server of stock aiortc parts, as its documentation puts them together: `python -m tests.bench.peers.aiortc_sender PORT`.
+"""A WHEP server of stock aiortc parts, as its documentation puts them together. Run it with a port as its argument.
 
 One MediaPlayer reads the camera without decoding, a MediaRelay hands its packets to everybody, and each viewer has an
 RTCPeerConnection that packetises, encrypts and sends (aiortc's own example `webcam` with `--play-without-decoding`).
@@ -31,7 +31,9 @@ class Peer:
 
     def __init__(self, camera: str) -> None:
         options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
-        self._player = MediaPlayer(camera, format="rtsp", options=options, decode=False)
+        video = MediaPlayer(camera, format="rtsp", options=options, decode=False).video
+        assert video is not None, "the camera has no video that aiortc can pass on"
+        self._video = video
         self._relay = MediaRelay()
         self._viewers: dict[str, RTCPeerConnection] = {}
         self._idle = MediaBlackhole()
@@ -39,7 +41,7 @@ class Peer:
     async def start(self) -> None:
         """Read the camera from now on, like a server that has always been there: MediaPlayer's queue has no bound, and
         what it holds before somebody watches would reach the first viewer late."""
-        self._idle.addTrack(self._relay.subscribe(self._player.video))
+        self._idle.addTrack(self._relay.subscribe(self._video))
         await self._idle.start()
 
     async def add(self, offer: str) -> tuple[str, str]:
@@ -53,7 +55,7 @@ class Peer:
             if pc.connectionState in ("failed", "closed"):
                 await self.remove(viewer)
 
-        pc.addTrack(self._relay.subscribe(self._player.video))
+        pc.addTrack(self._relay.subscribe(self._video))
         h264 = [c for c in RTCRtpSender.getCapabilities("video").codecs if c.mimeType.lower() == "video/h264"]
         pc.getTransceivers()[0].setCodecPreferences(h264)
         await pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))

@@ -1,0 +1,58 @@
+"""Real Chromium against a whole site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import Chromium
+from tests.fakes.site import VigilSite
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from tests.conftest import CHROMIUM_FLAGS, find_chromium
+
+    path = find_chromium()
+    assert path, "no Chromium: `make setup-test` installs it"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=Chromium(path).path, args=list(CHROMIUM_FLAGS))
+        yield running
+        running.close()
+
+
+class Screen:
+    """A staff screen: a page that is signed in, and what went wrong on it."""
+
+    def __init__(self, browser: Browser, site: VigilSite, role: str = "nurse") -> None:
+        self.context = browser.new_context(viewport={"width": 1920, "height": 1080}, locale="da-DK")
+        self.page: Page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.goto(f"{site.url}/sign-in#{site.token(role)}")
+        self.page.wait_for_url(f"{site.url}/")
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind == "error" and "Content Security Policy" in text:
+            self.faults.append(text)
+
+    def frames(self) -> int:
+        """Pictures that the first tile's decoder has given so far."""
+        return self.page.evaluate(
+            "() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0"
+        )
+
+    def wait_for_frames(self, more: int, seconds: float = 15) -> None:
+        before = self.frames()
+        self.page.wait_for_function(
+            "n => (document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0) > n",
+            arg=before + more,
+            timeout=seconds * 1000,
+        )
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.faults == []
