@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import monitor
@@ -209,3 +209,14 @@ class MediaProcess:
         self.door.close()
         self.ended.set()
         self._on_ended(code)
+
+
+async def all_ended(processes: Sequence[MediaProcess], seconds: float) -> bool:
+    """Wait for the end of all, at most so long. Returns whether all have ended."""
+    if not processes:
+        return True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            for process in processes:
+                await process.ended.wait()
+    return all(process.ended.is_set() for process in processes)

@@ -1,19 +1,28 @@
-"""What the control process knows of one media process over all its lives, and how it shows that process's cameras.
+"""What the control process knows of one media process over all its lives, what it asks of it, and how it shows that
+process's cameras.
 
-Records and what follows from them; what is done about them is in `supervisor.py`. This module must never show a camera
-as live on the word of a process that is not proved or that has gone silent.
+When something is asked, and what is done about the answer or its absence, is in `supervisor.py`. This module must never
+show a camera as live on the word of a process that is not proved or that has gone silent, and never take a proof that
+was not asked for.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from monitor.control.media_process import MediaProcess
 from monitor.core.camera_state import CameraReason, CameraStateName
-from monitor.core.messages import AddCamera, CameraReport, Hello, Message, Proof
+from monitor.core.messages import AddCamera, CameraReport, Hello, Message, Proof, RunProof, Start
 from monitor.core.process_state import ProcessState, ProcessStateName
 
+logger = logging.getLogger(__name__)
+
+SUB_STREAM = ".sub"
 REPORT_STALE_MS = 1500
 """Reports come twice a second: without one for so long, the process hangs, and its pictures with it."""
 
@@ -84,6 +93,15 @@ class Question:
     answers: dict[str, Proof] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a complete pair of proofs says."""
+
+    holds: bool
+    broken: str
+    """Names of the ways that were not refused."""
+
+
 @dataclass
 class Slot:
     """One media process over all its lives."""
@@ -107,10 +125,66 @@ class Slot:
     ending: bool = False
     """It was killed and its end is awaited: nothing that it still says counts."""
 
+    def begin_life(self, now_ms: int) -> None:
+        """Nothing that was known of the life before holds for the next one, but why it ended."""
+        self.relaunch_ms = None
+        self.incarnation += 1
+        self.launched_ms = now_ms
+        self.hello = self.question = None
+        self.proofs, self.proved_ms, self.serving, self.ending = (), 0, False, False
+
+    def end_life(self) -> MediaProcess | None:
+        """The process has ended, and what it reported holds no more. Returns it."""
+        process, self.process, self.serving = self.process, None, False
+        self.question = None
+        self.reports.clear()
+        self.stale.clear()
+        return process
+
+    def start_message(self, settings: SupervisorSettings) -> Start:
+        """All that a process must know before it seals itself."""
+        readable = [camera.source.removeprefix("file:") for camera in self.cameras.values()]
+        return Start(
+            enforce=settings.enforce,
+            udp_host=settings.udp_host,
+            udp_port=settings.udp_port + self.index if settings.udp_port else 0,
+            readable=[path for path in dict.fromkeys(readable) if path.startswith("/")],
+            clock_offset_ms=settings.clock_offset_ms,
+            max_viewers=settings.max_viewers,
+        )
+
     def send(self, message: Message) -> None:
         """Pass a message to the process, if one runs."""
         if self.process is not None:
             self.process.send(message)
+
+    def ask(self, now_ms: int) -> None:
+        """Ask the process to prove its seal."""
+        self.question = Question(secrets.token_urlsafe(24), now_ms)
+        self.send(RunProof(nonce=self.question.nonce))
+
+    def take_proof(self, proof: Proof, now_ms: int) -> Verdict | None:
+        """Take the proof of one thread. None until the other's has come too, and for one that was not asked for."""
+        question = self.question
+        if question is None or proof.nonce != question.nonce:
+            logger.warning("media process %d sent a proof that was not asked for", self.index)
+            return None
+        question.answers[proof.thread] = proof
+        if len(question.answers) < 2:  # the first and the second thread's
+            return None
+        self.question = None
+        self.proofs, self.proved_ms = (question.answers["first"], question.answers["second"]), now_ms
+        broken = [attempt.name for answer in self.proofs for attempt in answer.attempts if not attempt.refused]
+        named = ", ".join(dict.fromkeys(broken)) or "unknown"
+        return Verdict(all(answer.holds for answer in self.proofs), named[:200])
+
+    def serve(self) -> None:
+        """Send the process its cameras. From now on viewers may be sent to it too."""
+        if self.serving:
+            return
+        self.serving = True
+        for camera in self.cameras.values():
+            self.send(camera)
 
     def status(self, camera: str, now_ms: int) -> CameraStatus:
         """How a camera of this slot is: what outweighs the process's own word, the weightiest first."""
@@ -151,3 +225,18 @@ class Slot:
             log_bytes=process.log.bytes_in if process else 0,
             log_dropped=process.log.dropped if process else 0,
         )
+
+
+def deal_out(cameras: Sequence[AddCamera], processes: int) -> list[Slot]:
+    """Slots for so many processes (0: one for each core), but no more than there are bays.
+
+    The cameras are dealt out by bay, so that a bay's main and sub stream share a process.
+    """
+    bays = list(dict.fromkeys(camera.camera.removesuffix(SUB_STREAM) for camera in cameras))
+    wanted = processes or len(os.sched_getaffinity(0))
+    count = max(1, min(wanted, len(bays)))
+    slots = [Slot(index, ProcessState(index)) for index in range(count)]
+    for camera in cameras:
+        slot = slots[bays.index(camera.camera.removesuffix(SUB_STREAM)) % count]
+        slot.cameras[camera.camera] = camera
+    return slots

@@ -13,59 +13,43 @@ reports that ceased) is done by one tick. All of it runs in one event loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from monitor.control.media_process import MediaProcess
+from monitor.control.media_process import MediaProcess, all_ended
+from monitor.control.media_sessions import MediaSessions
 from monitor.control.media_slot import (
     REPORT_STALE_MS,
     CameraStatus,
     ProcessGuarantee,
-    Question,
     Slot,
     SupervisorSettings,
+    deal_out,
 )
-from monitor.core.errors import BadOffer, NotFound, TooMany, Unavailable, VigilError
+from monitor.control.media_spare import MediaSpare
+from monitor.core.errors import NotFound
 from monitor.core.messages import (
     AddCamera,
-    AddViewer,
     CameraReport,
-    CloseViewer,
     Fault,
     Hello,
     Proof,
-    RunProof,
     SetCurtain,
-    Start,
     Stop,
     ToControl,
     ViewerAnswer,
     ViewerClosed,
     ViewerRefused,
 )
-from monitor.core.process_state import EXIT_UNSEALED, RETRY_MS, ProcessState
+from monitor.core.process_state import EXIT_UNSEALED, RETRY_MS
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 START_DEADLINE_SECONDS = 30.0
-ANSWER_SECONDS = 3.0
-SPARE_PAUSE_MS = 10_000
 STOP_SECONDS = 1.0
 KILL_SECONDS = 0.5
-SUB_STREAM = ".sub"
-
-_REFUSED: dict[str, str] = {
-    "broken-sdp": "the offer is not an SDP that can be read",
-    "no-h264": "the offer has no H.264 with packetization-mode 1",
-    "not-receiving": "the offer does not ask to receive video",
-    "no-fingerprint": "the offer has no SHA-256 DTLS fingerprint",
-    "no-ice": "the offer has no ICE user name and password",
-}
 
 
 class Supervisor:
@@ -88,24 +72,14 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._on_camera = on_camera
-        self._on_viewer_closed = on_viewer_closed
         self._on_guarantee = on_guarantee
         self._module = module
-        bays = list(dict.fromkeys(camera.camera.removesuffix(SUB_STREAM) for camera in cameras))
-        wanted = settings.processes or len(os.sched_getaffinity(0))
-        count = max(1, min(wanted, len(bays)))
-        self._slots = [Slot(index, ProcessState(index)) for index in range(count)]
-        self._slot_of: dict[str, Slot] = {}
-        for camera in cameras:
-            slot = self._slots[bays.index(camera.camera.removesuffix(SUB_STREAM)) % count]
-            slot.cameras[camera.camera] = camera
-            self._slot_of[camera.camera] = slot
-        self._viewers: dict[str, Slot] = {}
-        self._waiting: dict[str, tuple[Slot, asyncio.Future[ViewerAnswer]]] = {}
+        self._sessions = MediaSessions(on_viewer_closed)
+        self._spare = MediaSpare(module)
+        self._slots = deal_out(cameras, settings.processes)
+        self._slot_of = {camera: slot for slot in self._slots for camera in slot.cameras}
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
-        self._spare: MediaProcess | None = None
-        self._spare_due_ms = 0
 
     # ---- what others call --------------------------------------------------------------------------------------------
 
@@ -123,15 +97,15 @@ class Supervisor:
         running = [slot.process for slot in self._slots if slot.process is not None]
         for process in running:
             process.send(Stop())
-        if self._spare is not None:
-            self._spare.kill()  # it has nothing to put away
-            running.append(self._spare)
-        if await self._all_ended(running, STOP_SECONDS):
+        spare = self._spare.stop()
+        if spare is not None:
+            running.append(spare)
+        if await all_ended(running, STOP_SECONDS):
             return
         for process in running:
             if not process.ended.is_set():
                 process.kill()
-        await self._all_ended(running, KILL_SECONDS)
+        await all_ended(running, KILL_SECONDS)
 
     def camera(self, camera: str) -> CameraStatus:
         """How a camera is. Raises NotFound."""
@@ -143,30 +117,11 @@ class Supervisor:
         Raises NotFound, BadOffer, TooMany as the process answers, Unavailable where none is proved or it does not
         answer.
         """
-        slot = self._slot(camera)
-        if not slot.serving or slot.process is None:
-            raise Unavailable("the camera's media process is not ready", "try again in some seconds")
-        answer: asyncio.Future[ViewerAnswer] = asyncio.get_running_loop().create_future()
-        self._waiting[viewer] = (slot, answer)
-        process = slot.process
-        process.send(AddViewer(viewer=viewer, camera=camera, offer=offer))
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer
-        except TimeoutError:
-            process.send(CloseViewer(viewer=viewer))
-            raise Unavailable("the media process does not answer", "try again in some seconds") from None
-        except asyncio.CancelledError:
-            process.send(CloseViewer(viewer=viewer))
-            raise
-        finally:
-            self._waiting.pop(viewer, None)
+        return await self._sessions.open(self._slot(camera), camera, viewer, offer)
 
     def close_viewer(self, viewer: str) -> None:
         """End a session; one that is not known (any more) is no error. `on_viewer_closed` follows."""
-        slot = self._viewers.get(viewer)
-        if slot is not None:
-            slot.send(CloseViewer(viewer=viewer))
+        self._sessions.close(viewer)
 
     def set_curtain(self, camera: str, closed: bool) -> None:
         """Draw or open a camera's curtain; a process that is replaced starts with it as it is. Raises NotFound."""
@@ -182,9 +137,8 @@ class Supervisor:
 
     @property
     def spare_pid(self) -> int:
-        """The process that stands by: it imports and waits, has no camera and no port, and seals itself when it is
-        needed. 0 where there is none."""
-        return self._spare.pid if self._spare is not None else 0
+        """Of the process that stands by (see `media_spare.py`); 0 where there is none."""
+        return self._spare.pid
 
     def retry(self) -> None:
         """Try failed processes again now, instead of within a minute: the operator mended something."""
@@ -196,23 +150,10 @@ class Supervisor:
     # ---- lives -------------------------------------------------------------------------------------------------------
 
     def _launch(self, slot: Slot) -> None:
-        slot.relaunch_ms = None
-        slot.incarnation += 1
-        slot.launched_ms = self._now()
-        slot.hello = slot.question = None
-        slot.proofs, slot.proved_ms, slot.serving, slot.ending = (), 0, False, False
-        settings = self._settings
-        readable = [camera.source.removeprefix("file:") for camera in slot.cameras.values()]
-        start = Start(
-            enforce=settings.enforce,
-            udp_host=settings.udp_host,
-            udp_port=settings.udp_port + slot.index if settings.udp_port else 0,
-            readable=[path for path in dict.fromkeys(readable) if path.startswith("/")],
-            clock_offset_ms=settings.clock_offset_ms,
-            max_viewers=settings.max_viewers,
-        )
+        slot.begin_life(self._now())
+        start = slot.start_message(self._settings)
         try:
-            process = self._take_spare() or MediaProcess(lambda _: None, self._module)
+            process = self._spare.take() or MediaProcess(lambda _: None, self._module)
         except OSError as error:
             logger.error(  # noqa: TRY400  a traceback says no more
                 "media process %d cannot be started: %s", slot.index, error.strerror
@@ -232,33 +173,8 @@ class Supervisor:
         )
         self._changed(slot)
 
-    def _take_spare(self) -> MediaProcess | None:
-        spare, self._spare = self._spare, None
-        return spare
-
-    def _keep_spare(self, now: int) -> None:
-        """One process stands by with its libraries imported, so that a replacement takes its place at once. It is made
-        when all others are up, so that it holds up none of them."""
-        if self._spare is not None or not self._settings.spare or now < self._spare_due_ms:
-            return
-        if all(slot.serving for slot in self._slots):
-            self._spare_due_ms = now + SPARE_PAUSE_MS
-            try:
-                self._spare = MediaProcess(self._on_spare_ended, self._module)
-            except OSError as error:
-                logger.warning("no media process can be kept ready: %s", error.strerror)
-
-    def _on_spare_ended(self, code: int) -> None:
-        if not self._stopping:
-            logger.warning("the media process that was kept ready ended (code %d)", code)
-        self._spare = None
-
     def _on_ended(self, slot: Slot, code: int) -> None:
-        process, slot.process, slot.serving = slot.process, None, False
-        slot.question = None
-        slot.reports.clear()
-        slot.stale.clear()
-        now = self._now()
+        process, now = slot.end_life(), self._now()
         slot.state.on("exit", now)
         if self._stopping:
             return
@@ -266,7 +182,7 @@ class Supervisor:
             said = process.log.last_words if process is not None else ""
             slot.why = said or (f"ended by signal {-code}" if code < 0 else f"ended with code {code}")
         logger.error("media process %d ended (code %d): %s", slot.index, code, slot.why)
-        self._forget_viewers(slot)
+        self._sessions.forget(slot)
         # A seal that cannot be closed now cannot be closed a second later either: that is a failure at once.
         if code != EXIT_UNSEALED and slot.state.may_restart(now):
             self._launch(slot)
@@ -275,15 +191,6 @@ class Supervisor:
             logger.error("media process %d has failed; it is tried again in %d s", slot.index, RETRY_MS // 1000)
         slot.relaunch_ms = now + RETRY_MS
         self._changed(slot)
-
-    def _forget_viewers(self, slot: Slot) -> None:
-        for viewer, (its_slot, answer) in list(self._waiting.items()):
-            if its_slot is slot and not answer.done():
-                self._waiting.pop(viewer)
-                answer.set_exception(Unavailable("the media process ended", "try again in some seconds"))
-        for viewer in [viewer for viewer, its_slot in self._viewers.items() if its_slot is slot]:
-            del self._viewers[viewer]
-            self._on_viewer_closed(viewer, "process-lost")
 
     def _end(self, slot: Slot, why: str) -> None:
         """End a process that is not to be trusted any more; it is replaced like any that died."""
@@ -306,54 +213,29 @@ class Supervisor:
         elif isinstance(message, Hello):
             slot.hello = message
             slot.state.on("hello", self._now())
-            self._ask(slot)
+            slot.ask(self._now())
             self._changed(slot)
         elif isinstance(message, Proof):
             self._on_proof(slot, message)
         elif isinstance(message, ViewerAnswer):
-            self._on_answer(slot, message)
+            self._sessions.answered(slot, message)
         elif isinstance(message, ViewerRefused):
-            self._settle(message.viewer, slot, _refusal(message))
+            self._sessions.refused(slot, message)
         elif isinstance(message, ViewerClosed):
-            if self._viewers.get(message.viewer) is slot:
-                del self._viewers[message.viewer]
-                self._on_viewer_closed(message.viewer, message.why)
+            self._sessions.closed(slot, message)
         elif isinstance(message, Fault):
             logger.warning("media process %d: %s (%d)", slot.index, message.what, message.count)
 
-    def _on_answer(self, slot: Slot, message: ViewerAnswer) -> None:
-        its_slot, answer = self._waiting.get(message.viewer, (None, None))
-        if its_slot is slot and answer is not None and not answer.done():
-            self._viewers[message.viewer] = slot
-            answer.set_result(message)
-
-    def _settle(self, viewer: str, slot: Slot, error: VigilError) -> None:
-        its_slot, answer = self._waiting.get(viewer, (None, None))
-        if its_slot is slot and answer is not None and not answer.done():
-            answer.set_exception(error)
-
-    def _ask(self, slot: Slot) -> None:
-        slot.question = Question(secrets.token_urlsafe(24), self._now())
-        slot.send(RunProof(nonce=slot.question.nonce))
-
     def _on_proof(self, slot: Slot, proof: Proof) -> None:
-        question = slot.question
-        if question is None or proof.nonce != question.nonce:
-            logger.warning("media process %d sent a proof that was not asked for", slot.index)
+        verdict = slot.take_proof(proof, self._now())
+        if verdict is None:
             return
-        question.answers[proof.thread] = proof
-        if len(question.answers) < 2:  # the first and the second thread's
-            return
-        slot.question = None
-        slot.proofs, slot.proved_ms = (question.answers["first"], question.answers["second"]), self._now()
-        broken = [attempt for answer in slot.proofs for attempt in answer.attempts if not attempt.refused]
-        if all(answer.holds for answer in slot.proofs):
+        if verdict.holds:
             slot.why = ""
             slot.state.on("proof", self._now())
-            self._serve(slot)
+            slot.serve()
         else:
-            named = ", ".join(dict.fromkeys(attempt.name for attempt in broken)) or "unknown"
-            self._distrust(slot, f"the proof of the seal failed: {named[:200]}")
+            self._distrust(slot, f"the proof of the seal failed: {verdict.broken}")
         self._changed(slot)
 
     def _distrust(self, slot: Slot, why: str) -> None:
@@ -363,14 +245,7 @@ class Supervisor:
             return
         logger.warning("media process %d: %s (enforce = warn: it goes on)", slot.index, why)
         slot.why = why
-        self._serve(slot)
-
-    def _serve(self, slot: Slot) -> None:
-        if slot.serving:
-            return
-        slot.serving = True
-        for camera in slot.cameras.values():
-            slot.send(camera)
+        slot.serve()
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
@@ -379,7 +254,9 @@ class Supervisor:
             await asyncio.sleep(TICK_SECONDS)
             for slot in self._slots:
                 self._tick(slot, self._now())
-            self._keep_spare(self._now())
+            # Only when all others are up, so that it holds up none of them.
+            if self._settings.spare and all(slot.serving for slot in self._slots):
+                self._spare.keep(self._now())
 
     def _tick(self, slot: Slot, now: int) -> None:
         if slot.process is None:
@@ -398,7 +275,7 @@ class Supervisor:
                 self._distrust(slot, "the proof of the seal is late")
                 self._changed(slot)
         elif now - slot.proved_ms >= self._settings.proof_interval * 1000:
-            self._ask(slot)
+            slot.ask(self._now())
         for camera, report in slot.reports.items():
             if camera not in slot.stale and now - report.sent_ms > REPORT_STALE_MS:
                 slot.stale.add(camera)
@@ -419,21 +296,3 @@ class Supervisor:
 
     def _now(self) -> int:
         return int(time.monotonic() * 1000) + self._settings.clock_offset_ms
-
-    @staticmethod
-    async def _all_ended(processes: Sequence[MediaProcess], seconds: float) -> bool:
-        if not processes:
-            return True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                for process in processes:
-                    await process.ended.wait()
-        return all(process.ended.is_set() for process in processes)
-
-
-def _refusal(message: ViewerRefused) -> VigilError:
-    if message.why == "unknown-camera":
-        return NotFound("the media process does not know this camera")
-    if message.why == "too-many":
-        return TooMany("too many sessions are open", "close one, or raise the limit")
-    return BadOffer(_REFUSED[message.why])

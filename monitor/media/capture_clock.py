@@ -15,6 +15,9 @@ from monitor.core.service_clock import RTP_CLOCK, RTP_WRAP
 
 BELIEVABLE_MS = 1000.0
 """The most that a camera may need from capture to our socket before its report is taken for a wrong clock."""
+AGREES_MS = 20.0
+"""How far a report may put the capture behind the arrival and still be taken for the same moment: clocks are read and
+rounded apart. The arrival counts then."""
 CREEP = 0.001
 """How fast the guess may move towards later, in ms per ms: five times the 200 ppm of a poor clock."""
 JUMP_MS = 2000.0
@@ -32,6 +35,7 @@ class CaptureClock:
         self._last_arrival_ms = 0.0
         self._capture_ms = 0.0
         self._report: tuple[float, float] | None = None  # (elapsed ms, camera's own ms)
+        self._early: tuple[float, int] | None = None  # (camera's own ms, timestamp) of a report before any picture
         self.clock_offset_ms = 0
         """Camera's own clock minus ours at the last sender report."""
         self.from_report = False
@@ -44,6 +48,8 @@ class CaptureClock:
             return self._capture_ms
         if self._last_timestamp is None:
             self._elapsed_ms, self._offset_ms = 0.0, arrival_ms
+            if self._early is not None:
+                self._tie(*self._early, timestamp)
         else:
             self._elapsed_ms += _signed(timestamp - self._last_timestamp) / RTP_CLOCK
             sample = arrival_ms - self._elapsed_ms
@@ -60,17 +66,22 @@ class CaptureClock:
         self.from_report = False
         if self._report is not None:
             reported = self._report[1] + self._elapsed_ms - self._report[0]
-            if moment - BELIEVABLE_MS <= reported <= moment:
-                moment, self.from_report = reported, True
+            if moment - BELIEVABLE_MS <= reported <= moment + AGREES_MS:
+                moment, self.from_report = min(moment, reported), True
         # A step between the two sources must not turn time back for the viewer's decoder.
         self._capture_ms = max(min(moment, arrival_ms), self._capture_ms + SMALLEST_STEP)
         return self._capture_ms
 
-    def sender_report(self, ntp_ms: float, timestamp: int, arrival_ms: float) -> None:
+    def sender_report(self, ntp_ms: float, timestamp: int) -> None:
         """The camera says that `timestamp` was captured at `ntp_ms` of its own clock."""
         if self._last_timestamp is None:
-            return  # nothing to tie it to yet; the next one comes within seconds
-        elapsed = self._elapsed_ms + _signed(timestamp - self._last_timestamp) / RTP_CLOCK
+            self._early = (ntp_ms, timestamp)
+        else:
+            self._tie(ntp_ms, timestamp, self._last_timestamp)
+
+    def _tie(self, ntp_ms: float, timestamp: int, newest: int) -> None:
+        """Note a report relative to the `newest` picture's timestamp."""
+        elapsed = self._elapsed_ms + _signed(timestamp - newest) / RTP_CLOCK
         self._report = (elapsed, ntp_ms)
         self.clock_offset_ms = round(ntp_ms - (elapsed + self._offset_ms))
 

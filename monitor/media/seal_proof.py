@@ -1,4 +1,4 @@
-"""The proof of the seal: tries every way of `seal_ways.py`, looks at the process's own state, and tells what it saw.
+"""The proof of the seal: tries every way of `seal_ways_*.py`, looks at the process's own state, and tells what it saw.
 
 It must never damage anything, also where the seal is off, and never hold up the relay: it takes some milliseconds and
 can be run in slices. Nothing in it can make a refusal out of a success: a way that was not refused by the seal's own
@@ -21,7 +21,9 @@ from typing import Literal
 
 from monitor.core.messages import Attempt, Proof
 from monitor.media import seal
-from monitor.media.seal_ways import Way, directories, ways_in, ways_of_calls
+from monitor.media.seal_ways import Way
+from monitor.media.seal_ways_calls import ways_of_calls
+from monitor.media.seal_ways_files import directories, ways_in, ways_of_opening
 
 _MAX_ATTEMPTS = 200
 """Of a Proof message; `tried` and `refused` count all."""
@@ -38,7 +40,7 @@ class ProofRun:
         self._nonce = nonce
         self._thread = thread
         self._started = time.monotonic()
-        self._left: list[Way] = [*states(memory), *ways_of_calls()]
+        self._left: list[Way] = [*states(memory), *ways_of_calls(), *ways_of_opening()]
         for directory in directories():
             self._left += ways_in(directory)
         self._left.reverse()

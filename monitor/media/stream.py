@@ -86,7 +86,7 @@ class Stream:
 
     def sender_report(self, ntp_ms: float, timestamp: int, arrival_ms: float) -> None:
         """The camera's own clock."""
-        self._clock.sender_report(ntp_ms, timestamp, arrival_ms)
+        self._clock.sender_report(ntp_ms, timestamp)
         if abs(self._clock.clock_offset_ms) > CLOCK_WRONG_MS:
             self._fault_seen["clock-wrong"] = arrival_ms
 

@@ -182,7 +182,7 @@ def test_refusals_become_the_right_errors() -> None:
             assert 2.5 < time.monotonic() - started < 6
             with pytest.raises(Unavailable):
                 await watched.add_viewer("bay-1", VIEWER, "die")
-            assert watched._waiting == {}
+            assert watched._sessions._waiting == {}
 
     go(work)
 

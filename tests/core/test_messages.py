@@ -1,6 +1,6 @@
 """What may cross the door: no field that could hold a picture, nothing without a bound, nothing that shows its content.
 
-The walk (`unsafe`) reads the core schema that pydantic validates by, so it sees what is enforced, not what is annotated.
+The walk (`unsafe`) reads the schema that pydantic validates by: it sees what is enforced, not what is annotated.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -157,7 +157,7 @@ def test_a_planted_field_turns_the_walk_red(kind: Any) -> None:
 
 def test_a_planted_message_among_the_others_turns_the_walk_red() -> None:
     class Leak(Message):
-        kind: messages.Literal[leak] = "leak"
+        kind: Literal["leak"] = "leak"
         picture: bytes
 
     assert unsafe(Annotated[Stop | Leak, Field(discriminator="kind")]) == ["/leak.picture: bytes"]

@@ -105,6 +105,13 @@ class RtspCamera:
         """Send again."""
         self._command("thaw")
 
+    def setups(self) -> list[str]:
+        """The tracks that clients have set up so far: "video" or "sound", in order."""
+        self._write("setups")
+        word, *tracks = self._line(5.0).split()
+        assert word == "setups"
+        return [{"0": "video", "1": "sound"}.get(track, track) for track in tracks]
+
     def _command(self, word: str) -> None:
         self._write(word)
         if self._line(5.0) != f"did {word}":

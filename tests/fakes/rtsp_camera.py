@@ -120,6 +120,10 @@ class Feeder:
     def tick(self) -> bool:
         if self.gone:
             return False
+        if self.sent == 1 and not self.running_ns():
+            # The first picture lets the payloader make its caps; the others wait until it plays.
+            self.started_us = GLib.get_monotonic_time() - 1_000_000 // self.loop.fps
+            return True
         due = int((GLib.get_monotonic_time() - self.started_us) * self.loop.fps / 1_000_000)
         while self.sent <= due:
             if not self.camera.frozen:
@@ -130,14 +134,13 @@ class Feeder:
     def push(self, number: int) -> None:
         running = self.running_ns()
         if running and self.zero_ns is None:
-            self.zero_ns = running - number * Gst.SECOND // self.loop.fps
+            self.zero_ns = max(0, running - number * Gst.SECOND // self.loop.fps)
         size = len(self.loop.data)
         shown = number - number % size + self.loop.order[number % size]
         buffer = Gst.Buffer.new_wrapped(self.loop.data[number % size])
-        # Before it plays, all go out at once: they let the payloader make its caps, and no client sees them.
-        zero = self.zero_ns or -shown * Gst.SECOND // self.loop.fps
-        buffer.pts = max(0, zero + shown * Gst.SECOND // self.loop.fps)
-        buffer.dts = buffer.pts if self.zero_ns is None else max(0, zero + number * Gst.SECOND // self.loop.fps)
+        zero = self.zero_ns or 0
+        buffer.pts = zero + shown * Gst.SECOND // self.loop.fps
+        buffer.dts = zero + number * Gst.SECOND // self.loop.fps
         self.source.emit("push-buffer", buffer)
 
     def running_ns(self) -> int:
@@ -179,8 +182,14 @@ class Camera:
         if options.auth != "none":
             self.protect(factory, options)
         self.server.get_mount_points().add_factory(options.path, factory)
+        self.setups: list[str] = []
+        self.server.connect("client-connected", self.note_setups)
         self.server.attach(None)
         GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, self.command)
+
+    def note_setups(self, _server: GstRtspServer.RTSPServer, client: GstRtspServer.RTSPClient) -> None:
+        """What each client sets up, by the number of the track: 0 is the picture, 1 the sound."""
+        client.connect("setup-request", lambda _client, context: self.setups.append(context.uri.abspath.split("=")[-1]))
 
     @staticmethod
     def protocols(transport: str) -> GstRtsp.RTSPLowerTrans:
@@ -223,6 +232,9 @@ class Camera:
         if not line or word == "quit":
             self.main.quit()
             return False
+        if word == "setups":
+            print(" ".join(["setups", *self.setups]), flush=True)
+            return True
         self.frozen = {"freeze": True, "thaw": False}.get(word, self.frozen)
         print(f"did {word}", flush=True)
         return True

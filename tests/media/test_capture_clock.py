@@ -1,4 +1,4 @@
-"""From a camera's timestamps to moments of service time: under jitter, drift, wraps, jumps, and with clocks that lie."""
+"""From a camera's timestamps to moments of service time: under jitter, drift, wraps, jumps, and lying clocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.service_clock import RTP_CLOCK, RTP_WRAP
-from monitor.media.capture_clock import BELIEVABLE_MS, SMALLEST_STEP, CaptureClock
+from monitor.media.capture_clock import AGREES_MS, BELIEVABLE_MS, SMALLEST_STEP, CaptureClock
 
 START = 1_790_000_000_000.0
 HOUR = 3600 * 25
@@ -99,7 +99,7 @@ def with_report(ahead_ms: float, delay_ms: float = 120.0) -> tuple[CaptureClock,
     for number, (true, timestamp) in enumerate(camera(100)):
         capture = clock.capture_ms(timestamp, true + delay_ms)
         if number == 9:
-            clock.sender_report(true + ahead_ms, timestamp, true + delay_ms)
+            clock.sender_report(true + ahead_ms, timestamp)
         if number > 30:  # when the step back to the report's moments is through: time stands still meanwhile
             errors.append(capture - true)
     return clock, sum(errors) / len(errors)
@@ -113,7 +113,13 @@ def test_a_report_that_can_be_true_is_believed(ahead: float) -> None:
     assert clock.clock_offset_ms == pytest.approx(ahead - 120, abs=1)
 
 
-@pytest.mark.parametrize("ahead", [121.0, 5000.0, 3_600_000.0, -5000.0, -BELIEVABLE_MS + 119, -1.79e12])
+def test_a_report_a_little_ahead_of_the_arrival_agrees_and_the_arrival_counts() -> None:
+    clock, error = with_report(120.0 + AGREES_MS / 2)
+    assert clock.from_report
+    assert error == pytest.approx(120.0, abs=0.1)
+
+
+@pytest.mark.parametrize("ahead", [121.0 + AGREES_MS, 5000.0, 3_600_000.0, -5000.0, -BELIEVABLE_MS + 119, -1.79e12])
 def test_a_report_that_cannot_be_true_is_not(ahead: float) -> None:
     """Ahead: the picture would be newer than it can be. Behind by seconds: it would look older than it is."""
     clock, error = with_report(ahead)
@@ -122,17 +128,17 @@ def test_a_report_that_cannot_be_true_is_not(ahead: float) -> None:
     assert clock.clock_offset_ms == pytest.approx(ahead - 120, abs=1)
 
 
-def test_a_report_before_the_first_picture_says_nothing() -> None:
+def test_a_report_before_the_first_picture_counts_from_it_on() -> None:
     clock = CaptureClock()
-    clock.sender_report(START, 9000, START)
-    assert clock.capture_ms(9000, START + 50) == START + 50
-    assert (clock.from_report, clock.clock_offset_ms) == (False, 0)
+    clock.sender_report(START, 9000)
+    assert clock.capture_ms(9000 + 900, START + 50) == START + 10
+    assert (clock.from_report, clock.clock_offset_ms) == (True, -40)
 
 
 def test_a_report_for_a_timestamp_beside_the_pictures() -> None:
     clock = CaptureClock()
     clock.capture_ms(RTP_WRAP - 900, START + 100)  # taken at START
-    clock.sender_report(START + 25, 1350, START + 130)  # 25 ms later, across the wrap
+    clock.sender_report(START + 25, 1350)  # 25 ms later, across the wrap
     stands = clock.capture_ms(2700, START + 140)
     assert START + 100 < stands < START + 100.1, "time was turned back"
     assert clock.capture_ms(2700 + 9000, START + 240) == pytest.approx(START + 140, abs=0.1)
@@ -142,7 +148,7 @@ def test_a_report_for_a_timestamp_beside_the_pictures() -> None:
 def test_a_report_does_not_outlive_a_jump() -> None:
     clock = CaptureClock()
     clock.capture_ms(0, START + 100)
-    clock.sender_report(START, 0, START + 100)
+    clock.sender_report(START, 0)
     clock.capture_ms(3600, START + 140)
     assert clock.from_report
     clock.capture_ms(3600 + 90 * 60_000, START + 180)
@@ -170,6 +176,6 @@ def test_time_never_runs_back_and_never_ahead(steps: list[tuple[int, float, floa
         # Pictures of one moment are put a tick apart, so that no two bear one timestamp.
         assert capture <= arrival + seen * SMALLEST_STEP * 1.1
         if report is not None:
-            clock.sender_report(report, timestamp, arrival)
+            clock.sender_report(report, timestamp)
         last, seen = capture, seen + 1
         timestamp = (timestamp + step) % RTP_WRAP

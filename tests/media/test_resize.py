@@ -1,4 +1,4 @@
-"""Cutting payloads anew: whatever way a camera cuts its NAL units, the same bytes come out, and never too many at once."""
+"""Cutting payloads anew: however a camera cuts its NAL units, the same bytes come out, and never too many at once."""
 
 from __future__ import annotations
 

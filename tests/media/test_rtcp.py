@@ -1,4 +1,4 @@
-"""RTCP: what viewers say of our stream is understood, of another it is passed over; our reports are what others read."""
+"""RTCP: what viewers say of our stream is understood, of another it is passed over; others can read our reports."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_unit_that_fills_more_than_a_batch_goes_out_in_batches(sets: tuple[byt
     camera.unit([*sets, IDR_SLICE + bytes(MAX_PAYLOAD * MAX_BATCH * 2)])
     assert [len(batch) for batch in camera.batches][:-1] == [MAX_BATCH] * (len(camera.batches) - 1)
     assert len(camera.batches) == 3
-    assert sum(camera.batches, []) == list(range(camera.window.end))
+    assert [index for batch in camera.batches for index in batch] == list(range(camera.window.end))
 
 
 def test_a_camera_without_markers(sets: tuple[bytes, bytes]) -> None:

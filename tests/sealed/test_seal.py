@@ -19,7 +19,7 @@ from monitor.control.media_process import environment
 from monitor.core.messages import MAX_MESSAGE, Proof, Start, encode
 from monitor.media.seal import LOCKS
 from monitor.media.seal_proof import _shared_mappings, states
-from monitor.media.seal_ways import _PSEUDO
+from monitor.media.seal_ways_files import PSEUDO
 from tests.sealed.harness import NOBODY
 from tests.sealed.launch import ask, harness
 
@@ -65,7 +65,7 @@ def test_every_writable_file_system_is_tried(tmp_path: Path) -> None:
     for line in Path("/proc/mounts").read_text().splitlines():
         _, point, kind, options, *_ = line.split()
         where = Path(point.encode().decode("unicode_escape"))
-        if kind not in _PSEUDO and "rw" in options.split(",") and where.is_dir():
+        if kind not in PSEUDO and "rw" in options.split(",") and where.is_dir():
             assert os.stat(where).st_dev in tried, where
 
 

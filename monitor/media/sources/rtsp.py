@@ -1,8 +1,9 @@
 """A camera read over RTSP (RFC 2326), packet by packet, its video track only.
 
 The conversation is here; the connection, authentication, session description, UDP and the reading of packets are in
-modules of their own (`rtsp_connection`, `rtsp_auth`, `rtsp_sdp`, `rtsp_udp`, `rtsp_receiver`). Must never set up a track that is not the video, never
-hand on a packet of another channel or payload type, and never show the camera's password.
+modules of their own (`rtsp_connection`, `rtsp_auth`, `rtsp_sdp`, `rtsp_udp`, `rtsp_receiver`). Must never set up a
+track that is not the video, never hand on a packet of another channel or payload type, and never show the camera's
+password.
 """
 
 from __future__ import annotations
