@@ -14,12 +14,12 @@ DEV_STAMP := .venv/dev-$(call hash,requirements-dev.lock pyproject.toml)
 NPM_STAMP := node_modules/vigil-$(call hash,package-lock.json)
 
 # What the tests use from Debian, and only they: RTSP cameras made of GStreamer, H.264 files made by ffmpeg, a witness
-# of system calls, another user to be. NAME=PACKAGE: any such command will do.
+# of system calls, another user to be, what Playwright's driver links to. NAME=PACKAGE: any such command will do.
 TEST_PACKAGES := ffmpeg=ffmpeg strace=strace setpriv=util-linux node=nodejs npm=npm \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly fonts-dejavu-core
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly fonts-dejavu-core libatomic1
 
-.PHONY: help setup setup-test demo test lint format bench lock clean
+.PHONY: help setup setup-test test-packages demo test lint format bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -31,16 +31,17 @@ $(RUN_STAMP):
 	@sh tools/setup-venv.sh requirements.lock
 	@rm -f .venv/run-* && touch $@
 
-setup-test: $(RUN_STAMP) $(DEV_STAMP) $(NPM_STAMP) ## … and what its tests need
-	@sh tools/need-apt.sh $(TEST_PACKAGES)
+setup-test: $(RUN_STAMP) $(DEV_STAMP) test-packages $(NPM_STAMP) ## … and what its tests need
 	@sh tools/need-browser.sh
+
+test-packages: # looks, and installs only what is missing
+	@sh tools/need-apt.sh $(TEST_PACKAGES)
 
 $(DEV_STAMP): | $(RUN_STAMP)
 	@sh tools/setup-venv.sh requirements-dev.lock
 	@rm -f .venv/dev-* && touch $@
 
-$(NPM_STAMP):
-	@sh tools/need-apt.sh node=nodejs npm=npm
+$(NPM_STAMP): | test-packages
 	@echo "set-up: installing the TypeScript checker from npm"
 	@npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@

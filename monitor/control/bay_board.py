@@ -14,6 +14,7 @@ from monitor.control.curtains import CurtainDesk
 from monitor.control.events import EventHub
 from monitor.control.media_room import MediaRoom
 from monitor.core.call_state import to_json
+from monitor.core.camera_state import picture_age_ms
 from monitor.core.config import Bay, Config
 from monitor.core.config_tables import SUB
 
@@ -74,7 +75,7 @@ class BayBoard:
         main = self._media.camera(bay.id)
         sub = self._media.camera(bay.id + SUB) if bay.camera_sub else None
         report = main.report
-        age_ms = max(0, self._now_ms() - report.picture_ms) if report and report.picture_ms else None
+        age_ms = picture_age_ms(report.picture_ms, report.sent_ms, self._now_ms()) if report else None
         viewers = sum(status.report.viewers for status in (main, sub) if status and status.report)
         return {
             "state": main.state,

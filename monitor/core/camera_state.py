@@ -53,6 +53,9 @@ CameraEvent = Literal[
 STEADY_MS = 1000
 """How long packets must flow before a stale picture is called live again."""
 
+REPORT_OVERDUE_MS = 1500
+"""A media process reports on each camera twice a second; three reports missed mean that it does not run."""
+
 PERMANENT: frozenset[str] = frozenset(
     {
         "wrong-password",
@@ -98,6 +101,17 @@ TABLE: dict[CameraStateName, dict[CameraEvent, CameraStateName]] = {
 """state → event → next state. An event that is not listed changes nothing."""
 
 logger = logging.getLogger(__name__)
+
+
+def picture_age_ms(picture_ms: int, sent_ms: int, now_ms: int) -> int | None:
+    """The age of the newest picture, from a report of `sent_ms`; None where there was no picture.
+
+    Between two reports of a camera that flows the picture does not age: the next one is on its way. A report that is
+    overdue is another matter: from then on the age is counted to now.
+    """
+    if not picture_ms:
+        return None
+    return max(0, (sent_ms if now_ms - sent_ms <= REPORT_OVERDUE_MS else now_ms) - picture_ms)
 
 
 @dataclass

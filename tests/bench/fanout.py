@@ -60,6 +60,8 @@ class Turn:
     viewers: int
     served: int
     """Viewers that got anything in the window."""
+    cipher: str
+    """The SRTP profile that the two sides agreed on."""
 
     @property
     def cpu_packet_us(self) -> float:
@@ -140,6 +142,7 @@ async def _turn(sender: Sender, setting: Setting) -> Turn:
                 kib_with=resident_kib(sender.media_pid()),
                 viewers=len(viewers),
                 served=sum(map(bool, packets)),
+                cipher=viewers[0].cipher,
             )
         finally:
             await _close(viewers)
@@ -180,6 +183,7 @@ def _result(setting: Setting, pinned: bool, vigil: list[Turn], peer: list[Turn])
     control = statistics.median(turn.beside / turn.seconds * 1e3 for turn in vigil)
     notes = [f"Vigil's control process beside it: {control:.3g} ms of CPU a second, not in the figures above"]
     for who, turns in ((VIGIL, vigil), (PEER, peer)):
+        notes.append(f"{who} and its viewers agreed on {' and '.join(sorted({turn.cipher for turn in turns}))}")
         if any(turn.cpu / turn.seconds > FULL or turn.served < turn.viewers for turn in turns):
             notes.append(f"{who} could not keep up: its core was full, so its memory holds what it could not send")
     return Result(

@@ -17,6 +17,7 @@ from monitor.core.camera_state import (
     CameraReason,
     CameraState,
     CameraStateName,
+    picture_age_ms,
 )
 
 STATES: tuple[CameraStateName, ...] = get_args(CameraStateName)
@@ -150,3 +151,11 @@ def test_a_second_silence_does_not_profit_from_the_first_flow() -> None:
     assert camera.state == "stale"
     camera.observe(5100, 5100, STALE_MS)
     assert camera.state == "stale"
+
+
+@pytest.mark.parametrize(
+    ("picture", "sent", "now", "age"),
+    [(0, 5000, 5000, None), (4900, 5000, 5400, 100), (4900, 5000, 6501, 1601), (5001, 5000, 5000, 0)],
+)
+def test_a_picture_ages_between_reports_only_when_they_are_overdue(picture, sent, now, age):
+    assert picture_age_ms(picture, sent, now) == age

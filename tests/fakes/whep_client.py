@@ -51,6 +51,8 @@ class WhepViewer:
     """RTP sequence number of the newest packet, without `decrypt`."""
     first_packet: float | None = None
     location: str = ""
+    cipher: str = ""
+    """The SRTP profile, by OpenSSL's name."""
     sps: bytes = b""
     """The camera's sequence parameter set, as it came."""
     _dtls: RTCDtlsTransport | None = None
@@ -83,6 +85,7 @@ class WhepViewer:
         self._dtls._handle_rtp_data = self._on_rtp  # type: ignore[method-assign]
         await self._dtls.start(media.dtls)
         assert self._dtls.state == "connected", self._dtls.state
+        self.cipher = self._dtls._ssl.get_selected_srtp_profile().decode()
         if not self.decrypt:
             for protocol in self._ice._connection._protocols:
                 protocol.datagram_received = self._counting(protocol.datagram_received)
