@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.fakes import ports
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",  # tests may run as root, where Chromium's own sandbox does not start
@@ -57,47 +60,13 @@ def chromium() -> Chromium:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """A function that gives a TCP port of 127.0.0.1 that was free a moment ago, another one at each call."""
-    given: set[int] = set()
-
-    def take() -> int:
-        return _free(socket.SOCK_STREAM, given)
-
-    return take
+    return ports.free_port
 
 
 @pytest.fixture
 def free_udp_port() -> Callable[..., int]:
     """The same for UDP. With `run` ports in a row free, for one media process each."""
-    given: set[int] = set()
-
-    def take(run: int = 1) -> int:
-        for _ in range(200):
-            first = _free(socket.SOCK_DGRAM, given)
-            if all(_is_free_udp(first + more) for more in range(1, run)):
-                given.update(range(first, first + run))
-                return first
-        raise AssertionError(f"no {run} free UDP ports in a row")
-
-    return take
-
-
-def _free(kind: socket.SocketKind, given: set[int]) -> int:
-    while True:
-        with socket.socket(socket.AF_INET, kind) as sock:
-            sock.bind(("127.0.0.1", 0))
-            port: int = sock.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
-
-
-def _is_free_udp(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
+    return functools.partial(ports.free_port, socket.SOCK_DGRAM)
 
 
 @pytest.fixture

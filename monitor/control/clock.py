@@ -19,7 +19,12 @@ class ServiceClock:
 
     def now_ms(self) -> int:
         """Milliseconds of service time."""
-        return round(time.monotonic() * 1000) + self.offset_ms
+        return service_ms(self.offset_ms)
+
+
+def service_ms(offset_ms: int) -> int:
+    """Milliseconds of service time, where its offset is known."""
+    return round(time.monotonic() * 1000) + offset_ms
 
 
 def wall_ms() -> int:

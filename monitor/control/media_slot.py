@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from monitor.control.media_process import MediaProcess
-from monitor.core.camera_state import CameraReason, CameraStateName
+from monitor.core.camera_state import REPORT_OVERDUE_MS, CameraReason, CameraStateName
 from monitor.core.messages import AddCamera, CameraReport, Hello, Message, Proof, RunProof, Start
 from monitor.core.process_state import ProcessState, ProcessStateName
 
 logger = logging.getLogger(__name__)
 
 SUB_STREAM = ".sub"
-REPORT_STALE_MS = 1500
-"""Reports come twice a second: without one for so long, the process hangs, and its pictures with it."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ class Slot:
             return "connecting", "process-lost" if self.incarnation > 1 else "not-sealed", since
         if report is None:
             return "connecting", "", since
-        if report.state == "live" and now_ms - report.sent_ms > REPORT_STALE_MS:
+        if report.state == "live" and now_ms - report.sent_ms > REPORT_OVERDUE_MS:
             return "stale", "no-packets", report.sent_ms
         return report.state, report.reason, report.since_ms
 

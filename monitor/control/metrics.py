@@ -22,8 +22,8 @@ BUCKETS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, float("inf")
 """Seconds. 30 and 60 s are the steps of escalation, 180 s the reopening (DOMAIN.md, times)."""
 
 
-class Metrics:
-    """The registry of one site."""
+class Metrics(Collector):
+    """All figures of one site. Asks the parts when it is asked: nothing is counted twice."""
 
     def __init__(
         self,
@@ -40,7 +40,12 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_Site(config, media, now_ms, ringing, viewers))
+        self._registry.register(self)
+        self._cameras = [camera for camera, _, _ in config.cameras()]
+        self._media = media
+        self._now_ms = now_ms
+        self._ringing = ringing
+        self._viewers = viewers
 
     def on_step(self, call: Call, event: CallEvent) -> None:
         """A step of a call that stands in the journal."""
@@ -53,26 +58,8 @@ class Metrics:
         """All figures now."""
         return generate_latest(self._registry)
 
-
-class _Site(Collector):
-    """Asks the parts when it is asked: nothing is counted twice."""
-
-    def __init__(
-        self,
-        config: Config,
-        media: MediaRoom,
-        now_ms: Callable[[], int],
-        ringing: Callable[[], int],
-        viewers: Callable[[], int],
-    ) -> None:
-        self._cameras = [camera for camera, _, _ in config.cameras()]
-        self._media = media
-        self._now_ms = now_ms
-        self._ringing = ringing
-        self._viewers = viewers
-
     def collect(self) -> Iterable[Metric]:
-        """All families."""
+        """All families that are asked for, by the registry."""
         yield from self._camera_families()
         yield GaugeMetricFamily("vigil_viewer_sessions", "Viewers that are connected or connecting", self._viewers())
         yield GaugeMetricFamily("vigil_calls_ringing", "Calls that sound on screens", self._ringing())

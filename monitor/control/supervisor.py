@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 
+from monitor.control.clock import service_ms
 from monitor.control.media_process import MediaProcess, all_ended
 from monitor.control.media_sessions import MediaSessions
 from monitor.control.media_slot import (
-    REPORT_STALE_MS,
     CameraStatus,
     ProcessGuarantee,
     Slot,
@@ -28,6 +27,7 @@ from monitor.control.media_slot import (
     deal_out,
 )
 from monitor.control.media_spare import MediaSpare
+from monitor.core.camera_state import REPORT_OVERDUE_MS
 from monitor.core.errors import NotFound
 from monitor.core.messages import (
     AddCamera,
@@ -277,7 +277,7 @@ class Supervisor:
         elif now - slot.proved_ms >= self._settings.proof_interval * 1000:
             slot.ask(self._now())
         for camera, report in slot.reports.items():
-            if camera not in slot.stale and now - report.sent_ms > REPORT_STALE_MS:
+            if camera not in slot.stale and now - report.sent_ms > REPORT_OVERDUE_MS:
                 slot.stale.add(camera)
                 self._on_camera(camera)
 
@@ -295,4 +295,4 @@ class Supervisor:
             raise NotFound(f"no camera is called {camera[:64]!r}") from None
 
     def _now(self) -> int:
-        return int(time.monotonic() * 1000) + self._settings.clock_offset_ms
+        return service_ms(self._settings.clock_offset_ms)

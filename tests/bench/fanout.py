@@ -111,7 +111,7 @@ class _Stopping:
 async def _turn(sender: Sender, setting: Setting) -> Turn:
     async with httpx2.AsyncClient(timeout=HTTP_SECONDS) as http:
         # The first viewer of all pays for what is loaded once: that is no cost of one viewer more.
-        await _watch(sender, http, 1, 2.0)
+        await _watch(sender, http, 1, setting.settle)
         idle = await _load(sender, setting.settle)
         without = resident_kib(sender.media_pid())
         viewers = await _open(sender, http, setting.viewers)

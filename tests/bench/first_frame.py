@@ -19,8 +19,6 @@ from tests.bench.report import Result, Row
 from tests.bench.senders import BAY, PICTURE, AiortcPeer, Picture, Sender, Vigil
 
 GOAL_MS = 250.0
-WARM_UP = 2
-"""Repetitions that are not counted: they load scripts, decoder and DTLS for the first time."""
 PATHS = {Vigil.name: "/sign-in", AiortcPeer.name: "/"}
 """Pages that show no picture of their own."""
 
@@ -61,6 +59,8 @@ class Setting:
     repetitions: int = 30
     """Of each sender, over all rounds."""
     rounds: int = 2
+    warm_up: int = 2
+    """Repetitions that are not counted: they load scripts, decoder and DTLS for the first time."""
     pause_ms: float = 1000.0
     """The longest pause before a repetition: the keyframe interval, so that every phase of it comes."""
     picture: Picture = PICTURE
@@ -108,10 +108,10 @@ def _repeat(sender: Sender, count: int, setting: Setting, chance: random.Random)
     with page_at(sender, PATHS[sender.name]) as page:
         page.evaluate(_SET_UP)
         seen: list[dict[str, float]] = []
-        for _ in range(WARM_UP + count):
+        for _ in range(setting.warm_up + count):
             page.wait_for_timeout(chance.uniform(0, setting.pause_ms))
             one: dict[str, float] = page.evaluate("(bay) => window.firstPicture(bay)", BAY)
             if one["height"] != setting.picture.height:
                 raise RuntimeError(f"the picture is {one['height']} lines high, not {setting.picture.height}")
             seen.append(one)
-    return seen[WARM_UP:]
+    return seen[setting.warm_up :]

@@ -24,7 +24,6 @@ from tests.bench.report import Result, Row
 from tests.bench.senders import BAY, BUTTON, PICTURE, Picture, Vigil
 
 GOAL_MS = 100.0
-WARM_UP = 2
 TIMEOUT_MS = 5000.0
 
 # timeOrigin + now() is the wall clock of this machine in ms, as time.time() reads it, with more digits than Date.now().
@@ -49,6 +48,8 @@ class Setting:
 
     presses: int = 50
     picture: Picture = PICTURE
+    warm_up: int = 2
+    """Presses that are not counted."""
     pause_s: float = 0.3
     """The longest pause before a press."""
 
@@ -79,9 +80,10 @@ def measure(setting: Setting | None = None) -> Result:
         page.wait_for_selector("vigil-bay[data-state=live]", timeout=15_000)
         page.evaluate(_SET_UP)
         seen = [
-            _press(page, button, nurse, chance.uniform(0, setting.pause_s)) for _ in range(WARM_UP + setting.presses)
+            _press(page, button, nurse, chance.uniform(0, setting.pause_s))
+            for _ in range(setting.warm_up + setting.presses)
         ]
-    seen = seen[WARM_UP:]
+    seen = seen[setting.warm_up :]
     shown, answered = [one.shown for one in seen], [one.answered for one in seen]
     return Result(
         "press",

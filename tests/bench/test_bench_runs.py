@@ -41,7 +41,7 @@ def test_fanout(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_first_frame(tmp_path: Path) -> None:
-    result = first_frame.measure(first_frame.Setting(repetitions=1, rounds=1, pause_ms=0, picture=SMALL))
+    result = first_frame.measure(first_frame.Setting(repetitions=1, rounds=1, warm_up=0, pause_ms=0, picture=SMALL))
     _complete(result, tmp_path)
     offer, start = result.rows
     for from_offer, from_start in ((offer.vigil, start.vigil), (offer.peer, start.peer)):
@@ -50,7 +50,7 @@ def test_first_frame(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_press(tmp_path: Path) -> None:
-    result = press.measure(press.Setting(presses=2, picture=SMALL))
+    result = press.measure(press.Setting(presses=2, warm_up=0, picture=SMALL))
     _complete(result, tmp_path)
     shown, drawn, answered = (row.vigil for row in result.rows)
     assert all(0 < first < second for first, second in zip(shown, drawn, strict=True))

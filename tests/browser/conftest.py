@@ -8,17 +8,14 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import Chromium
+from tests.fakes import wall_page
 from tests.fakes.site import VigilSite
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from tests.conftest import CHROMIUM_FLAGS, find_chromium
-
-    path = find_chromium()
-    assert path, "no Chromium: `make setup-test` installs it"
+def browser(chromium: Chromium) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=Chromium(path).path, args=list(CHROMIUM_FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium.path, args=list(chromium.flags))
         yield running
         running.close()
 
@@ -32,8 +29,7 @@ class Screen:
         self.faults: list[str] = []
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.goto(f"{site.url}/sign-in#{site.token(role)}")
-        self.page.wait_for_url(f"{site.url}/")
+        wall_page.sign_in(self.page, site, role)
 
     def _note(self, kind: str, text: str) -> None:
         if kind == "error" and "Content Security Policy" in text:
@@ -41,17 +37,10 @@ class Screen:
 
     def frames(self) -> int:
         """Pictures that the first tile's decoder has given so far."""
-        return self.page.evaluate(
-            "() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0"
-        )
+        return wall_page.frames(self.page)
 
     def wait_for_frames(self, more: int, seconds: float = 15) -> None:
-        before = self.frames()
-        self.page.wait_for_function(
-            "n => (document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0) > n",
-            arg=before + more,
-            timeout=seconds * 1000,
-        )
+        wall_page.wait_for_frames(self.page, self.frames() + more, seconds)
 
     def close(self) -> None:
         self.context.close()

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import pytest
 
-from monitor.control import media_slot, supervisor
+from monitor.control import supervisor
 from monitor.control.supervisor import Supervisor, SupervisorSettings
+from monitor.core.camera_state import REPORT_OVERDUE_MS
 from monitor.core.errors import BadOffer, NotFound, TooMany, Unavailable
 from monitor.core.messages import AddCamera
 from monitor.core.service_clock import offset_ms
@@ -348,7 +349,7 @@ def test_a_hanging_process_makes_its_cameras_stale() -> None:
             os.kill(pid, signal.SIGSTOP)
             stopped = time.monotonic()
             await until(lambda: ("bay-1", "stale", "no-packets") in watched.cameras_seen)
-            assert time.monotonic() - stopped < media_slot.REPORT_STALE_MS / 1000 + 1.5
+            assert time.monotonic() - stopped < REPORT_OVERDUE_MS / 1000 + 1.5
             assert watched.shows("bay-1") == ("stale", "no-packets")
             os.kill(pid, signal.SIGCONT)
             await until(lambda: watched.shows("bay-1") == ("live", ""))

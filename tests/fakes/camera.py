@@ -6,24 +6,17 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from tests.fakes.ports import free_port
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's, for it has `gi` and GStreamer's bindings."""
 SCRIPT = Path(__file__).with_name("rtsp_camera.py")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class RtspCamera:

@@ -24,13 +24,11 @@ DISCARD_PORT = 9
 
 PREFERENCES: dict[str, str | int | bool] = {
     "marionette.port": 0,  # any free one: it is written to the profile
-    # a server and its browser on one machine, without name resolution in between
+    # a server and its browser on one machine: a loopback address is used only where asked for, and where the page may
+    # know more addresses than the one of the default route, as one that may use the camera does
     "media.peerconnection.ice.loopback": True,
+    "permissions.default.camera": 1,
     "media.peerconnection.ice.obfuscate_host_addresses": False,
-    # H.264 by libavcodec: otherwise Firefox fetches a plug-in for it from elsewhere
-    "media.webrtc.hw.h264.enabled": True,
-    "gfx.blacklist.webrtc.hw.acceleration.h264": 1,
-    "media.navigator.mediadatadecoder_h264_enabled": True,
     "media.autoplay.default": 0,
     # nothing but 127.0.0.1 is ever spoken to: loopback goes direct, all else to a port where nobody listens
     "network.proxy.type": 1,
@@ -90,6 +88,15 @@ def _head(path: str) -> bytes:
     return head if head.startswith(b"#!") else b""
 
 
+LIBAVCODEC_H264: dict[str, str | int | bool] = {
+    "media.webrtc.hw.h264.enabled": True,
+    "gfx.blacklist.webrtc.hw.acceleration.h264": 1,  # nsIGfxInfo's FEATURE_STATUS_OK: what a known card would get
+    "media.navigator.mediadatadecoder_h264_enabled": True,
+}
+"""Debian's Firefox has no H.264 for WebRTC in its package: it fetches Cisco's plug-in after its first start, which no test
+may. With these its H.264 is libavcodec's, the same that plays a file's."""
+
+
 class MarionetteError(Exception):
     """Firefox refused a command."""
 
@@ -97,13 +104,14 @@ class MarionetteError(Exception):
 class Firefox:
     """One browser with one window. `with running_firefox(folder) as firefox: firefox.goto(url)`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, h264: bool) -> None:
         path = find_firefox()
         assert path, "no Firefox"
         self._folder = folder
         self._profile = folder / "profile"
         self._profile.mkdir(parents=True)
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
+        preferences = PREFERENCES | (LIBAVCODEC_H264 if h264 else {})
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
         (self._profile / "user.js").write_text("\n".join(lines) + "\n")
         with (folder / "firefox.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -215,8 +223,9 @@ class Firefox:
 
 
 @contextlib.contextmanager
-def running_firefox(folder: Path) -> Iterator[Firefox]:
-    firefox = Firefox(folder)
+def running_firefox(folder: Path, *, h264: bool = True) -> Iterator[Firefox]:
+    """A Firefox with a profile of its own in `folder`; without `h264` as it is right after its installation."""
+    firefox = Firefox(folder, h264)
     try:
         firefox.connect()
         yield firefox

@@ -14,18 +14,39 @@ from pathlib import Path
 
 import httpx2
 
+from tests.fakes.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def vigil_toml(
+    bays: Sequence[Mapping[str, object]], server: Mapping[str, object], media: Mapping[str, object] | None = None
+) -> str:
+    """A configuration; `bays` are its tables, each with its `buttons`."""
+    lines = ["version = 1", "[clinic]", 'name = "Testklinik"', "[server]", *_keys(server)]
+    if media:
+        lines += ["[media]", *_keys(media)]
+    for bay in bays:
+        lines += ["[[bays]]", *_keys({key: value for key, value in bay.items() if key != "buttons"})]
+        for button in bay.get("buttons", ()):  # type: ignore[attr-defined]
+            lines += ["[[bays.buttons]]", *_keys(button)]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(table: Mapping[str, object]) -> list[str]:
+    return [f"{key} = {_value(value)}" for key, value in table.items()]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str | Path) else str(value)
 
 
 class VigilSite:
-    """`bays` are tables of the configuration; what else a test needs goes into `media` and `server`."""
+    """`bays` are tables of the configuration; what else a test needs goes into `media`. `cwd` is where Vigil runs, and
+    where Python finds it, unless `env` names another place in PYTHONPATH."""
 
     def __init__(
         self,
@@ -35,8 +56,10 @@ class VigilSite:
         media: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
+        cwd: Path = ROOT,
     ) -> None:
         self.folder = folder
+        self._cwd = cwd
         self._under = list(under)
         self.port, self.udp_port = free_port(), free_port(socket.SOCK_DGRAM)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -44,7 +67,15 @@ class VigilSite:
         self.state_dir = folder / "state"
         self.config = folder / "vigil.toml"
         self.env = {**os.environ, **(env or {})}
-        self.config.write_text(self._toml(bays, {"processes": 1, **(media or {})}))
+        server = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "udp_port": self.udp_port,
+            "public_host": "127.0.0.1",
+            "tls": "off",
+            "state_dir": self.state_dir,
+        }
+        self.config.write_text(vigil_toml(bays, server, {"processes": 1, **(media or {})}))
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[tuple[str, str], str] = {}
 
@@ -63,7 +94,7 @@ class VigilSite:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._under, sys.executable, "-m", "monitor", "serve", "--config", str(self.config)],
-                cwd=ROOT,
+                cwd=self._cwd,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -94,19 +125,15 @@ class VigilSite:
         key = (role, button)
         if key not in self._tokens:
             extra = ["--button", button] if button else []
-            made = subprocess.run(
-                [
-                    *(sys.executable, "-m", "monitor", "token", "create", "--config", str(self.config)),
-                    *("--role", role, "--name", f"test-{role}", *extra),
-                ],
-                cwd=ROOT,
-                env=self.env,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            self._tokens[key] = made.stdout.split()[-1]
+            made = self.command("token", "create", "--role", role, "--name", f"test-{role}", *extra)
+            self._tokens[key] = made.split()[-1]
         return self._tokens[key]
+
+    def command(self, *words: str) -> str:
+        """What another `vigil` says when it is run on this configuration."""
+        command = [sys.executable, "-m", "monitor", *words, "--config", str(self.config)]
+        ended = subprocess.run(command, cwd=self._cwd, env=self.env, capture_output=True, text=True, check=True)
+        return ended.stdout
 
     def http(self, role: str = "nurse", button: str = "") -> httpx2.Client:
         return httpx2.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token(role, button)}"})
@@ -126,32 +153,6 @@ class VigilSite:
                     return time.monotonic() - began
                 assert time.monotonic() - began < seconds, (state, reason, seen, self.log.read_text()[-3000:])
                 time.sleep(0.05)
-
-    def _toml(self, bays: Sequence[Mapping[str, object]], media: Mapping[str, object]) -> str:
-        lines = [
-            "version = 1",
-            "[clinic]",
-            'name = "Testklinik"',
-            "[server]",
-            'host = "127.0.0.1"',
-            f"port = {self.port}",
-            f"udp_port = {self.udp_port}",
-            'public_host = "127.0.0.1"',
-            'tls = "off"',
-            f'state_dir = "{self.state_dir}"',
-            "[media]",
-            *(f"{key} = {_value(value)}" for key, value in media.items()),
-        ]
-        for bay in bays:
-            lines.append("[[bays]]")
-            lines += [f"{key} = {_value(value)}" for key, value in bay.items() if key != "buttons"]
-            for button in bay.get("buttons", ()):  # type: ignore[attr-defined]
-                lines += ["[[bays.buttons]]", *(f"{key} = {_value(value)}" for key, value in button.items())]
-        return "\n".join(lines) + "\n"
-
-
-def _value(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @contextlib.contextmanager

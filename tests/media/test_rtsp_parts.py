@@ -15,7 +15,12 @@ from monitor.media.sources.rtp import Bye, ReceiverStats, SenderReport, iter_rtc
 from monitor.media.sources.rtsp_address import parse_address
 from monitor.media.sources.rtsp_auth import Authorizer, challenges
 from monitor.media.sources.rtsp_sdp import choose_video
-from monitor.media.sources.runner import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
+from monitor.media.sources.runner import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PERMANENT_PAUSE_SECONDS,
+    pause_seconds,
+)
 from tests.fakes.faulty_rtsp import SDP, rtp
 
 BASE = "rtsp://192.0.2.1/cam"
@@ -251,3 +256,4 @@ def test_pauses_grow_and_are_spread_and_bounded() -> None:
     assert pause_seconds(3, 0.0) == 0.75 * middle[2]
     assert pause_seconds(3, 1.0) == 1.25 * middle[2]
     assert max(pause_seconds(failures, 1.0) for failures in range(1, 2000)) <= LONGEST_PAUSE_SECONDS < 5
+    assert pause_seconds(99, 1.0, PERMANENT_PAUSE_SECONDS) == PERMANENT_PAUSE_SECONDS

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.site import vigil_toml
+
 pytestmark = pytest.mark.whole
 
 START_SECONDS = 60
@@ -179,28 +181,16 @@ def test_a_demo_on_a_port_that_is_taken(
     )
 
 
-SERVE = """\
-version = 1
-[clinic]
-name = "Klinik"
-[server]
-host = "127.0.0.1"
-port = {port}
-udp_port = {udp_port}
-public_host = "127.0.0.1"
-state_dir = "{state}"
-[[bays]]
-id = "bay-1"
-name = "Leje 1"
-camera = "pattern:"
-"""
+def serve_toml(port: int, udp_port: int, state: Path, camera: str) -> str:
+    server = {"host": "127.0.0.1", "port": port, "udp_port": udp_port, "public_host": "127.0.0.1", "state_dir": state}
+    return vigil_toml([{"id": "bay-1", "name": "Leje 1", "camera": camera}], server)
 
 
 def test_serve_makes_its_certificate_and_ends_in_time(
     run: Callable[..., Program], free_port: Callable[[], int], free_udp_port: Callable[..., int], tmp_path: Path
 ) -> None:
     port, state, file = free_port(), tmp_path / "state", tmp_path / "vigil.toml"
-    file.write_text(SERVE.format(port=port, udp_port=free_udp_port(), state=state))
+    file.write_text(serve_toml(port, free_udp_port(), state, "pattern:"))
     program = run("serve", "--config", str(file))
     serving, seal, nobody = program.lines(3)
     assert serving == f"serving: https://127.0.0.1:{port}"
@@ -234,8 +224,8 @@ def test_serve_stays_up_although_a_camera_is_off_and_logs_no_password(
     run: Callable[..., Program], free_port: Callable[[], int], free_udp_port: Callable[..., int], tmp_path: Path
 ) -> None:
     file = tmp_path / "vigil.toml"
-    text = SERVE.format(port=free_port(), udp_port=free_udp_port(), state=tmp_path / "state")
-    file.write_text(text.replace("pattern:", f"rtsp://viewer:${{CAM1}}@127.0.0.1:{free_port()}/main"))
+    camera = f"rtsp://viewer:${{CAM1}}@127.0.0.1:{free_port()}/main"
+    file.write_text(serve_toml(free_port(), free_udp_port(), tmp_path / "state", camera))
     program = run("serve", "--config", str(file), CAM1="p@ss-w0rd")
     program.lines(2)
     for pid in {program.process.pid, *program.descendants()}:

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
 from monitor import __version__
+from tests.fakes.site import running_site
 from tests.project.tree import REPO, files
-
-CONFIG = """
-version = 1
-[clinic]
-name = "Test"
-[server]
-host = "127.0.0.1"
-port = {port}
-udp_port = {udp_port}
-public_host = "127.0.0.1"
-tls = "off"
-state_dir = "{state_dir}"
-[media]
-processes = 1
-[[bays]]
-id = "bay-1"
-name = "Bay 1"
-[[bays.buttons]]
-id = "bay-1-tablet"
-kind = "web"
-"""
-
-
-@dataclass(frozen=True)
-class Server:
-    process: subprocess.Popen[bytes]
-    log: Path
 
 
 def pip(*words: str) -> None:
@@ -119,14 +88,14 @@ def test_it_runs_from_where_it_is_installed(installed: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.whole
-def test_it_serves_its_pages(
-    installed: Path, tmp_path: Path, free_port: Callable[[], int], free_udp_port: Callable[..., int]
-) -> None:
-    port = free_port()
-    config = tmp_path / "vigil.toml"
-    config.write_text(CONFIG.format(port=port, udp_port=free_udp_port(), state_dir=tmp_path / "state"))
-    with serving(installed, config) as server, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
-        page = wait_for(client, "/sign-in", server)
+def test_it_serves_its_pages(installed: Path, tmp_path: Path) -> None:
+    bay = {"id": "bay-1", "name": "Bay 1", "buttons": [{"id": "bay-1-tablet", "kind": "web"}]}
+    with (
+        running_site(tmp_path, [bay], env=environment(installed), cwd=tmp_path) as site,
+        httpx.Client(base_url=site.url, timeout=5) as client,
+    ):
+        page = client.get("/sign-in")
+        assert page.status_code == 200
         assert page.headers["content-type"].startswith("text/html")
         scripts = re.findall(r'(?:src|href)="(/?[^":#]+\.(?:js|css))"', page.text)
         assert scripts
@@ -135,38 +104,3 @@ def test_it_serves_its_pages(
             assert answer.status_code == 200, script
             source = next((installed / "monitor" / "web").rglob(Path(script).name))
             assert answer.content == source.read_bytes()
-
-
-@contextlib.contextmanager
-def serving(place: Path, config: Path) -> Iterator[Server]:
-    log = config.with_suffix(".log")
-    with log.open("wb") as written:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "monitor", "serve", "--config", str(config)],
-            cwd=config.parent,
-            env=environment(place),
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield Server(process, log)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
-
-
-def wait_for(client: httpx.Client, path: str, server: Server) -> httpx.Response:
-    end = time.monotonic() + 20
-    while time.monotonic() < end and server.process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            answer = client.get(path)
-            if answer.status_code == 200:
-                return answer
-        time.sleep(0.1)
-    raise AssertionError(f"{path} was not served: {server.log.read_text()[-2000:]}")

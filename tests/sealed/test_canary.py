@@ -20,7 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import Chromium
 from tests.fakes.camera import RtspCamera
-from tests.fakes.site import VigilSite, running_site
+from tests.fakes.site import running_site
+from tests.fakes.wall_page import sign_in, wait_for_frames
 from tests.fakes.whep_client import WhepViewer, stay_on_loopback, watch
 from tests.fakes.witness import (
     FanotifyWitness,
@@ -70,20 +71,6 @@ def grid_match(page: Page) -> float:
         x, y = 16 + number % 16 * 8 + 4, 16 + number // 16 * 8 + 4
         seen.append(picture[round(top + y * scale), round(left + x * scale)] > 127)
     return sum(bool(a) == bool(b) for a, b in zip(bits, seen, strict=True)) / 256
-
-
-def sign_in(page: Page, site: VigilSite) -> None:
-    page.goto(f"{site.url}/sign-in#{site.token('nurse')}")
-    page.wait_for_url(f"{site.url}/")
-
-
-def wait_for_frames(page: Page, count: int, seconds: float = 15) -> None:
-    page.wait_for_function(
-        "count => { const v = document.querySelector('video');"
-        " return v && v.getVideoPlaybackQuality().totalVideoFrames > count }",
-        arg=count,
-        timeout=seconds * 1000,
-    )
 
 
 def written_by(pid: int) -> int:
@@ -168,6 +155,7 @@ def test_a_leak_of_the_media_process_is_found(tmp_path, camera):
         while not (leak.exists() and leak.stat().st_size > 50_000):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        assert written_by(pid) > 0, "the count of written bytes would not have shown it"
     witness.stop()
     assert str(leak) in witness.modified
     assert "raw" in {name for _, name in witness.hits}, witness.hits

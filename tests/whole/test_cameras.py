@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fakes.camera import RtspCamera, free_port
+from tests.fakes.camera import RtspCamera
+from tests.fakes.ports import free_port
 from tests.fakes.site import VigilSite, running_site
 from tests.fakes.whep_client import WhepViewer, make_offer, stay_on_loopback, watch
 
@@ -34,7 +33,9 @@ CAMERAS: dict[str, dict[str, object]] = {
 def cameras() -> Iterator[dict[str, RtspCamera]]:
     with contextlib.ExitStack() as stack:
         yield {
-            name: stack.enter_context(RtspCamera(password=PASSWORD, keyint=25, kbits=300, width=320, height=180, **options))
+            name: stack.enter_context(
+                RtspCamera(password=PASSWORD, keyint=25, kbits=300, width=320, height=180, **options)
+            )
             for name, options in CAMERAS.items()
         }
 
@@ -48,7 +49,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, cameras: dict[str, RtspCamera
     # passwords come from the environment, as they should
     bays.append(bay("good", cameras["good"].url(password="PW").replace("PW", "${CAMERA_PASSWORD}")))
     bays.append(bay("basic", cameras["basic"].url(password="PW").replace("PW", "${CAMERA_PASSWORD}"), transport="udp"))
-    bays.append(bay("wrong", cameras["good"].url(password="WRONG-" + PASSWORD, path="/main").replace("127.0.0.1", "localhost")))
+    bays.append(
+        bay("wrong", cameras["good"].url(password="WRONG-" + PASSWORD, path="/main").replace("127.0.0.1", "localhost"))
+    )
     bays.append(bay("nopath", cameras["high"].url(path="/nothing")))
     bays.append(bay("off", f"rtsp://viewer:{PASSWORD}@127.0.0.1:{free_port()}/main"))
     env = {"CAMERA_PASSWORD": PASSWORD}
@@ -125,12 +128,8 @@ def test_the_password_is_nowhere(site):
 def test_the_end_of_a_session(site, why):
     stay_on_loopback()
 
-    def cli(*words: str) -> str:
-        command = [os.sys.executable, "-m", "monitor", "token", *words, "--config", str(site.config)]
-        return subprocess.run(command, env=site.env, check=True, capture_output=True, text=True).stdout
-
     async def run() -> None:
-        token = await asyncio.to_thread(cli, "create", "--role", "nurse", "--name", f"ends-{why}")
+        token = await asyncio.to_thread(site.command, "token", "create", "--role", "nurse", "--name", f"ends-{why}")
         bearer = token.split()[-1]
         viewer = WhepViewer(f"{site.url}/whep/good", bearer)
         async with httpx2.AsyncClient(headers={"authorization": f"Bearer {bearer}"}) as http:
@@ -138,7 +137,7 @@ def test_the_end_of_a_session(site, why):
             await asyncio.sleep(1)
             assert viewer.packets
             if why == "revoked":
-                await asyncio.to_thread(cli, "revoke", f"ends-{why}")
+                await asyncio.to_thread(site.command, "token", "revoke", f"ends-{why}")
             else:
                 assert (await http.delete(f"{site.url}{viewer.location}")).status_code in (200, 204)
             began = time.monotonic()

@@ -17,6 +17,8 @@ from monitor.media.sources.base import PacketSink, Source, SourceEnded
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 """With jitter. So short that a camera that comes back is live within 5 s: pause, connect, wait for a keyframe."""
+PERMANENT_PAUSE_SECONDS = 5.0
+"""The longest where a person must mend it: many cameras lock an account out after some wrong passwords."""
 JITTER = 0.25
 GOOD_MS = 10_000.0
 """A run that brought packets for so long makes the next pause the shortest again."""
@@ -27,12 +29,12 @@ logger = logging.getLogger(__name__)
 OnEvent = Callable[[CameraEvent, CameraReason], None]
 
 
-def pause_seconds(failures: int, chance: float) -> float:
+def pause_seconds(failures: int, chance: float, longest: float = LONGEST_PAUSE_SECONDS) -> float:
     """The pause after so many runs without success (1 is the first); `chance` from 0 to 1 spreads it by ±25 %.
 
-    Doubles from FIRST_PAUSE_SECONDS. Spread, so that cameras behind one switch do not all come at once.
+    Doubles from FIRST_PAUSE_SECONDS up to `longest`. Spread, so that cameras behind one switch do not all come at once.
     """
-    middle = min(FIRST_PAUSE_SECONDS * 2.0 ** (min(failures, 16) - 1), LONGEST_PAUSE_SECONDS / (1 + JITTER))
+    middle = min(FIRST_PAUSE_SECONDS * 2.0 ** (min(failures, 16) - 1), longest / (1 + JITTER))
     return middle * (1 + JITTER * (2 * chance - 1))
 
 
@@ -126,8 +128,10 @@ class SourceRunner:
             gate.open = False
             good = gate.first_ms is not None and gate.newest_ms - gate.first_ms >= GOOD_MS
             failures = 1 if good else failures + 1
-            self._on_event("refused" if reason in PERMANENT else "lost", reason)
-            await asyncio.sleep(pause_seconds(failures, self._rng.random()))
+            permanent = reason in PERMANENT
+            self._on_event("refused" if permanent else "lost", reason)
+            longest = PERMANENT_PAUSE_SECONDS if permanent else LONGEST_PAUSE_SECONDS
+            await asyncio.sleep(pause_seconds(failures, self._rng.random(), longest))
             self.reconnects += 1
             self._on_event("connecting", "")
 
