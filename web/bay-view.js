@@ -64,7 +64,9 @@ export function bayView(bay, freshness, trouble, nowMs, wasLive) {
     const lasting = nowMs !== null && nowMs - sinceMs > CONNECTING_MS;
     const fault = name === "stale" || name === "failed" || (name === "connecting" && (wasLive || lasting));
     const [why, doing] = reason ? [`reason.${reason}.why`, `reason.${reason}.doing`] : ["", ""];
-    return { name, why, doing, sinceMs, fault };
+    // "No new picture" since the last one that was seen here, not since the server had waited long enough to say so.
+    const lastMs = name === "stale" && freshness.captureMs !== null ? freshness.captureMs : sinceMs;
+    return { name, why, doing, sinceMs: Math.min(lastMs, sinceMs), fault };
   }
   if (nowMs !== null && freshness.state === "fresh") {
     return { name: "live", why: "", doing: "", sinceMs: stream.since_ms, fault: false };

@@ -22,6 +22,9 @@ _REFUSED: dict[str, str] = {
     "no-fingerprint": "the offer has no SHA-256 DTLS fingerprint",
     "no-ice": "the offer has no ICE user name and password",
 }
+_HINTS: dict[str, str] = {
+    "no-h264": "use a browser that decodes H.264; Firefox needs its OpenH264 plug-in, see about:addons",
+}
 
 
 class MediaSessions:
@@ -100,4 +103,4 @@ def _refusal(message: ViewerRefused) -> VigilError:
         return NotFound("the media process does not know this camera")
     if message.why == "too-many":
         return TooMany("too many sessions are open", "close one, or raise the limit")
-    return BadOffer(_REFUSED[message.why])
+    return BadOffer(_REFUSED[message.why], _HINTS.get(message.why, ""))

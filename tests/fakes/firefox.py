@@ -7,6 +7,7 @@ Must never speak to anything but 127.0.0.1: whatever Firefox wants from elsewher
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -72,8 +73,7 @@ PREFERENCES: dict[str, str | int | bool] = {
 
 
 def find_firefox() -> str | None:
-    """The browser of tools/need-apt.sh's `firefox-esr`, or another real one; Ubuntu's is a snap, which may not use the
-    profile that a test makes."""
+    """The browser of tools/need-browser.sh. Ubuntu's is a snap, which may not use the profile that a test makes."""
     for name in ("firefox-esr", "firefox"):
         path = shutil.which(name)
         if path and not path.startswith("/snap/") and b"snap" not in _head(path):
@@ -188,8 +188,6 @@ class Firefox:
 
     def screenshot(self) -> bytes:
         """PNG of what is seen of the page."""
-        import base64
-
         return base64.b64decode(self.command("WebDriver:TakeScreenshot", {"full": False})["value"])
 
     def stop(self) -> None:

@@ -30,8 +30,8 @@ PIECE = 1 << 20
 
 
 def patterns(token: bytes, sps: bytes = b"") -> dict[str, bytes]:
-    """What is searched for: the token raw, in hex and in base64 (at each of the three alignments, without the characters
-    that its neighbours decide), and a start code before our sequence parameter set."""
+    """What is searched for: the token raw, in hex and in base64 (at each of the three alignments, without the
+    characters that its neighbours decide), and a start code before our sequence parameter set."""
     found = {"raw": token, "hex": token.hex().encode(), "HEX": token.hex().upper().encode()}
     for shift in range(3):
         coded = base64.b64encode(bytes(shift) + token).rstrip(b"=")
