@@ -21,8 +21,8 @@
  * @property {number} closedAtMs when this page learnt that the call is closed
  */
 
-/** A press that is not received after this is said to be so. */
-const UNHEARD_MS = 5000;
+/** A press that is not received after this is said to be so: within 5 s, also on a tablet that is slow to draw. */
+const UNHEARD_MS = 4000;
 /** A call that no screen has confirmed after this is said to be so (DOMAIN.md, times). */
 const UNSEEN_MS = 3000;
 const CLOSED_MS = 10_000;

@@ -118,6 +118,7 @@ class PatientPage {
   #draw(lost) {
     const view = this.#view;
     document.body.dataset["view"] = view;
+    document.body.dataset["lost"] = lost ? "yes" : "no";
     setIcon(byId("picture"), BUTTON_ICONS[view]);
     setText(byId("bay"), this.#me?.bay_name ?? "");
     setText(byId("title"), word(`button.${view}.title`));

@@ -154,6 +154,8 @@ export class WhepViewer {
   #refused(status) {
     const soon = status >= 500 || status === 429; // not ready, or full: that passes
     if (soon) this.#lose(`status ${status}`, "no-frames");
+    // our own offer is well-formed: what cannot be answered in it is its codecs, whatever the browser says it can do
+    else if (status === 422) this.#lose(`status ${status}`, "no-h264", LONGEST_PAUSE_MS);
     else this.#lose(`status ${status}`, "refused", LONGEST_PAUSE_MS);
   }
 

@@ -26,7 +26,7 @@ SLUGS = {400: "bad-input", 401: "not-signed-in", 403: "not-allowed", 404: "not-f
 class RetryLater(TooMany):
     """A limit that is over after `seconds`."""
 
-    def __init__(self, message: str, hint: str, seconds: float) -> None:
+    def __init__(self, message: str, hint: str = "", seconds: float = 60.0) -> None:
         super().__init__(message, hint)
         self.seconds = seconds
 

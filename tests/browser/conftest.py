@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.conftest import Chromium
 from tests.fakes import wall_page
 from tests.fakes.site import VigilSite
+from tests.fakes.web_pages import WebPages, running_pages
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,31 @@ class Screen:
     def close(self) -> None:
         self.context.close()
         assert self.faults == []
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[WebPages]:
+    """The web pages alone, under the real content security policy."""
+    with running_pages() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def blank(browser: Browser, pages: WebPages) -> Iterator[Page]:
+    """An empty page of that server."""
+    context = browser.new_context(locale="da-DK")
+    opened = context.new_page()
+    opened.goto(f"{pages.url}/blank")
+    yield opened
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def ask(blank: Page) -> Callable[..., Any]:
+    """`ask(module, body, *arguments)` imports a module as the pages do; `body` is a function's, of `m` and `args`."""
+
+    def run(module: str, body: str, *arguments: object) -> Any:
+        script = f"async ([path, ...args]) => {{ const m = await import(path); {body} }}"
+        return blank.evaluate(script, [f"/{module}.js", *arguments])
+
+    return run

@@ -113,11 +113,19 @@ def test_a_killed_media_process_leaves_no_core_and_viewers_are_back_within_5_sec
     (media,) = site.media_pids()
     os.kill(media, signal.SIGSEGV)
     died = time.monotonic()
-    screen.page.wait_for_selector("vigil-bay:not([data-state=live])", timeout=3000)
-    tile_state(screen, "live", 10)
-    took = time.monotonic() - died
-    print(f"live again {took:.2f} s after the death of the media process")
-    assert took < 5
+    # The pictures stop and come again; so quickly, on a machine with time to spare, that the tile need not be covered.
+    longest = back = 0.0
+    seen, since = screen.frames(), died
+    while time.monotonic() - died < 8:
+        time.sleep(0.02)
+        if (now := screen.frames()) != seen:
+            gap, seen, since = time.monotonic() - since, now, time.monotonic()
+            if gap > longest:
+                longest, back = gap, since - died
+    print(f"pictures stood still for {longest:.2f} s and were back {back:.2f} s after the death of the media process")
+    assert longest > 0.15, "the process that was killed did not carry the pictures"
+    assert back < 5
+    tile_state(screen, "live", 2)
     assert media not in site.media_pids()
     cores = [path for folder in (Path.cwd(), site.folder, Path("/")) for path in folder.glob("core*") if path.is_file()]
     assert cores == []
@@ -140,9 +148,9 @@ def test_a_call_reaches_the_screen_is_confirmed_and_acknowledged(screen, site):
         screen.page.wait_for_selector("vigil-bay[data-call=acknowledged]", timeout=3000)
         seen = nurse.get("/api/calls?state=open").json()[0]
         assert (seen["state"], seen["acknowledged_by"]) == ("acknowledged", "test-nurse")
-        for step in ("attend", "close"):
-            assert button.post(f"/api/calls/{call['id']}/{step}").status_code in (200, 403)
-            nurse.post(f"/api/calls/{call['id']}/{step}", json={"presence": "bay"})
+        nurse.post(f"/api/calls/{call['id']}/attend").raise_for_status()
+        nurse.post(f"/api/calls/{call['id']}/close", json={"presence": True}).raise_for_status()
+        assert nurse.get("/api/calls?state=open").json() == []
 
 
 def test_the_curtain_covers_the_picture(screen, site):
@@ -167,7 +175,7 @@ def test_losing_the_server_is_said_over_the_whole_page_within_3_seconds(browser,
             began = time.monotonic()
             screen.page.wait_for_function(
                 "() => { const at = (x, y) => document.elementFromPoint(innerWidth * x, innerHeight * y);"
-                " return [[0.5, 0.5], [0.02, 0.02], [0.98, 0.98]].every(([x, y]) => at(x, y)?.closest('vigil-cover')) }",
+                " return [[.5, .5], [.02, .02], [.98, .98]].every(([x, y]) => at(x, y)?.closest('vigil-cover')) }",
                 timeout=6000,
             )
             took = time.monotonic() - began

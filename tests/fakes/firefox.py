@@ -81,6 +81,12 @@ def find_firefox() -> str | None:
     return None
 
 
+def on_ubuntu() -> bool:
+    """Where tools/need-browser.sh installs no Firefox."""
+    release = Path("/etc/os-release")
+    return release.exists() and "ID=ubuntu" in release.read_text().splitlines()
+
+
 def _head(path: str) -> bytes:
     """The beginning of a program: Ubuntu's `firefox` is a script that hands over to the snap."""
     with Path(path).open("rb") as file:
@@ -93,8 +99,8 @@ LIBAVCODEC_H264: dict[str, str | int | bool] = {
     "gfx.blacklist.webrtc.hw.acceleration.h264": 1,  # nsIGfxInfo's FEATURE_STATUS_OK: what a known card would get
     "media.navigator.mediadatadecoder_h264_enabled": True,
 }
-"""Debian's Firefox has no H.264 for WebRTC in its package: it fetches Cisco's plug-in after its first start, which no test
-may. With these its H.264 is libavcodec's, the same that plays a file's."""
+"""Debian's Firefox has no H.264 for WebRTC in its package: it fetches Cisco's plug-in after its first start, which no
+test may. With these its H.264 is libavcodec's, the same that plays a file's."""
 
 
 class MarionetteError(Exception):
@@ -106,7 +112,7 @@ class Firefox:
 
     def __init__(self, folder: Path, h264: bool) -> None:
         path = find_firefox()
-        assert path, "no Firefox"
+        assert path, "no Firefox: `make setup-test` installs it"
         self._folder = folder
         self._profile = folder / "profile"
         self._profile.mkdir(parents=True)
@@ -170,7 +176,8 @@ class Firefox:
         """The body of an async function; what it resolves to."""
         wrapped = (
             "const done = arguments[arguments.length - 1];"
-            f"(async (...args) => {{ {script} }})(...arguments).then(v => done([v, null]), e => done([null, String(e)]))"
+            f"(async (...args) => {{ {script} }})(...arguments)"
+            ".then((value) => done([value, null]), (error) => done([null, String(error)]))"
         )
         parameters = {"script": wrapped, "args": list(arguments)}
         value, error = self.command("WebDriver:ExecuteAsyncScript", parameters)["value"]

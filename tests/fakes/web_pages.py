@@ -19,8 +19,8 @@ TICK_SECONDS = 0.5
 
 
 class WebPages:
-    """`answers` holds the JSON of the paths below `/api`; `/api/events` ticks a clock, and ends at each `renew`, so that
-    the page connects and asks for everything afresh."""
+    """`answers` holds the JSON of the paths below `/api`; `/api/events` ticks a clock, and ends at each `renew`, so
+    that the page connects and asks for everything afresh."""
 
     def __init__(self) -> None:
         self.answers: dict[str, object] = {}
@@ -32,8 +32,8 @@ class WebPages:
             def do_GET(self) -> None:
                 pages._answer(self)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+            def log_message(self, *_: object) -> None:
+                """Nothing: a test's output is its own."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

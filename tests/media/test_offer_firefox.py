@@ -1,7 +1,7 @@
 """What Debian's Firefox really offers (153), with H.264 and without: one is taken, the other refused for what it lacks.
 
-`firefox.sdp` is what the wall's own page sends (H.264 and nothing else), `firefox-no-h264.sdp` what Firefox offers before
-it has fetched its plug-in for H.264.
+`firefox.sdp` is what the wall's own page sends (H.264 and nothing else), `firefox-no-h264.sdp` what Firefox offers
+before it has fetched its plug-in for H.264.
 """
 
 from __future__ import annotations
