@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from monitor.control.media_slot import Slot
-from monitor.core.errors import BadOffer, NotFound, TooMany, Unavailable, VigilError
-from monitor.core.messages import AddViewer, CloseViewer, ViewerAnswer, ViewerClosed, ViewerRefused
+from monitor.core.errors import BadOffer, DoorError, NotFound, TooMany, Unavailable, VigilError
+from monitor.core.messages import AddViewer, CloseViewer, ViewerAnswer, ViewerClosed, ViewerRefused, encode
 
 ANSWER_SECONDS = 3.0
 
@@ -43,10 +43,15 @@ class MediaSessions:
         """
         if not slot.serving or slot.process is None:
             raise Unavailable("the camera's media process is not ready", "try again in some seconds")
+        offered = AddViewer(viewer=viewer, camera=camera, offer=offer)
+        try:
+            encode(offered)
+        except DoorError:  # within the limit of characters, but of such as JSON writes with several
+            raise BadOffer("the offer does not fit through the door", "send the browser's own SDP offer") from None
         answer: asyncio.Future[ViewerAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[viewer] = (slot, answer)
         process = slot.process
-        process.send(AddViewer(viewer=viewer, camera=camera, offer=offer))
+        process.send(offered)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await answer

@@ -178,6 +178,10 @@ def test_refusals_are_problems(site):
             "wrong type": (nurse.post("/whep/good", content=offer, headers={"content-type": "text/plain"}), 415),
             "broken": (nurse.post("/whep/good", content="v=0\r\nrubbish", headers=sdp), 400),
             "no h264": (nurse.post("/whep/good", content=no_h264, headers=sdp), 422),
+            "too large for the door": (
+                nurse.post("/whep/good", content="v=0\r\no=-\r\na=" + "\t" * 32700, headers=sdp),
+                422,
+            ),
             "trickle": (nurse.patch("/whep/good/0123456789abcdef", content="", headers=sdp), 405),
         }
     for name, (answer, status) in answers.items():
