@@ -127,6 +127,11 @@ export class WhepViewer {
       pc.ontrack = ({ track }) => this.#show(pc, track);
       pc.onconnectionstatechange = () => this.#connection(pc);
       await pc.setLocalDescription();
+      if (!/^a=rtpmap:\d+ H264\/90000/im.test(pc.localDescription?.sdp ?? "")) {
+        // Firefox up to 140 lists H.264 before it has the plug-in for it, and then offers nothing at all
+        this.#lose("no H.264 offered", "no-h264", LONGEST_PAUSE_MS);
+        return;
+      }
       const answer = await fetch(`/whep/${encodeURIComponent(this.#bay)}?stream=${this.#stream}`, {
         method: "POST",
         cache: "no-store",
