@@ -12,18 +12,19 @@ from collections.abc import Callable
 from monitor.control.media_slot import Slot
 from monitor.core.errors import BadOffer, DoorError, NotFound, TooMany, Unavailable, VigilError
 from monitor.core.messages import AddViewer, CloseViewer, ViewerAnswer, ViewerClosed, ViewerRefused, encode
+from monitor.core.sdp_answer import NO_H264, NO_H264_HINT
 
 ANSWER_SECONDS = 3.0
 
 _REFUSED: dict[str, str] = {
     "broken-sdp": "the offer is not an SDP that can be read",
-    "no-h264": "the offer has no H.264 with packetization-mode 1",
+    "no-h264": NO_H264,
     "not-receiving": "the offer does not ask to receive video",
     "no-fingerprint": "the offer has no SHA-256 DTLS fingerprint",
     "no-ice": "the offer has no ICE user name and password",
 }
 _HINTS: dict[str, str] = {
-    "no-h264": "use a browser that decodes H.264; Firefox needs its OpenH264 plug-in, see about:addons",
+    "no-h264": NO_H264_HINT,
 }
 
 

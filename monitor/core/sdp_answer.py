@@ -18,8 +18,12 @@ from monitor.core.messages import ViewerAnswer
 MAX_OFFER = 32768
 """Characters of the largest offer (messages.Sdp)."""
 
+NO_H264 = "the offer has no H.264 with packetization-mode 1"
+NO_H264_HINT = "use a browser that decodes H.264; Firefox needs its OpenH264 plug-in, see about:addons"
+
 _PRINTABLE = re.compile(r"[\x20-\x7e\r\n\t]+")
 _MEDIA = re.compile(r"m=(audio|video|text|application|message) (\d{1,5})(?:/\d+)? ([A-Z/]{3,32}) (.+)")
+_NO_FORMAT = re.compile(r"m=video (\d{1,5}) ([A-Z/]{3,32}) ?")
 _FORMAT = re.compile(r"\d{1,3}|webrtc-datachannel")
 _FEEDBACK = ("nack", "nack pli", "ccm fir")
 """What the relay answers: retransmission (RFC 4585), and wishes for a keyframe (RFC 4585, RFC 5104)."""
@@ -47,8 +51,8 @@ class Offered:
 def read_offer(text: str) -> Offered:
     """What of the offer matters for the answer's form.
 
-    Raises InputError (HTTP 400) where the text is no session description at all (RFC 8866 section 5). Whether it can
-    be answered is the media process's to say.
+    Raises InputError (HTTP 400) where the text is no session description at all (RFC 8866 section 5), BadOffer (422)
+    where it offers nothing. Whether the rest can be answered is the media process's to say.
     """
     if len(text) > MAX_OFFER or not _PRINTABLE.fullmatch(text):
         raise InputError("the offer is not a session description", "send the browser's SDP offer as it stands")
@@ -63,6 +67,8 @@ def read_offer(text: str) -> Offered:
             raise InputError("the offer has a line that is not 'type=value'")
         if line.startswith("m="):
             head = _MEDIA.fullmatch(line)
+            if _NO_FORMAT.fullmatch(line):  # what Firefox 140 writes when it has no codec of those it was asked for
+                raise BadOffer(NO_H264, NO_H264_HINT)
             if head is None:
                 raise InputError("the offer has a media section that cannot be read")
             heads.append(head)
