@@ -168,6 +168,6 @@ def test_offers_of_real_browsers_are_read(path: Path) -> None:
 
 def test_a_video_section_without_any_format_is_an_offer_without_h264() -> None:
     """As Firefox 140 writes it when it lists H.264 and has no plug-in for it."""
-    with pytest.raises(BadOffer, match="no H.264") as refused:
+    with pytest.raises(BadOffer, match=r"no H\.264") as refused:
         read_offer("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\nm=video 9 UDP/TLS/RTP/SAVPF\r\na=mid:0\r\n")
     assert "OpenH264" in refused.value.hint
