@@ -78,15 +78,16 @@ class Srtp:
         inbound = Policy(key=keys.theirs, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=libsrtp_profile)
         self._inbound = Session(inbound)
         self.gcm: AESGCM | None = None
-        self.nonce_mask: NDArray[np.uint8] = np.zeros(12, np.uint8)
-        """Salt XOR (00 00 ‖ SSRC ‖ 00…): XOR the 48-bit packet index into its last six bytes and it is the nonce
-        (RFC 7714 section 8.1)."""
+        self.nonce_words: NDArray[np.uint32] = np.zeros(3, np.uint32)
+        """Salt XOR (00 00 ‖ SSRC ‖ 00…), as three words: XOR the 48-bit packet index into the last six bytes and it is
+        the nonce (RFC 7714 section 8.1)."""
         if keys.profile == GCM:
             master_key, master_salt = keys.ours[:key_size], keys.ours[key_size:]
             self.gcm = AESGCM(session_key(master_key, master_salt, 0, 16))
             salt = session_key(master_key, master_salt, 2, 12)
             mask = bytes(2) + ssrc.to_bytes(4, "big") + bytes(6)
-            self.nonce_mask = np.frombuffer(bytes(a ^ b for a, b in zip(salt, mask, strict=True)), np.uint8)
+            mixed = bytes(a ^ b for a, b in zip(salt, mask, strict=True))
+            self.nonce_words = np.frombuffer(mixed, ">u4").astype(np.uint32)
 
     def protect_in_place(self, memory: Any, start: int, size: int) -> int:
         """Protect the RTP packet at `start` of `memory` (from `c_memory`) where it lies; its new size. Needs 16 bytes

@@ -19,8 +19,8 @@ from monitor.core.camera_state import CameraEvent, CameraFault, CameraReason, Ca
 from monitor.core.messages import CameraReport
 from monitor.core.service_clock import rtp_from_ms
 from monitor.media import h264
+from monitor.media.batch import MAX_BATCH
 from monitor.media.capture_clock import CaptureClock
-from monitor.media.fanout import MAX_BATCH
 from monitor.media.resize import Resizer
 from monitor.media.window import MAX_PAYLOAD, Window
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pylibsrtp import Policy, Session
 
-from monitor.media.fanout import MAX_BATCH, Fanout, _runs
-from monitor.media.srtp import CM, GCM, Keys, Srtp
+from monitor.media.batch import MAX_BATCH, runs
+from monitor.media.fanout import Fanout
+from monitor.media.srtp import CM, GCM, Keys, Srtp, session_key
 from monitor.media.window import MAX_PAYLOAD, Window
 
 LIBSRTP = {GCM: Policy.SRTP_PROFILE_AEAD_AES_128_GCM, CM: Policy.SRTP_PROFILE_AES128_CM_SHA1_80}
@@ -39,7 +41,7 @@ class Judge:
         self.sock.bind(("127.0.0.1", 0))
         self.sock.settimeout(2)
         size = 28 if profile == GCM else 30
-        keys = Keys(profile, os.urandom(size), os.urandom(size))
+        self.keys = keys = Keys(profile, os.urandom(size), os.urandom(size))
         self.session = Session(Policy(key=keys.ours, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=LIBSRTP[profile]))
         self.receiver = Receiver(ssrc, 102, self.sock.getsockname(), Srtp(keys, ssrc), offset)
 
@@ -103,6 +105,35 @@ def test_the_roll_over_counter_follows_the_sequence_number(sender, profile):
             assert (sequence, got) == ((index + 65_530) & 0xFFFF, payload)
 
 
+@pytest.mark.parametrize("offset", [0, 65_535, (1 << 32) - 3, (1 << 47) + 12345, (1 << 48) - 60])
+def test_headers_and_nonces_are_those_of_the_plain_form(sender, offset):
+    """The same, written out for one packet after RFC 3550 and RFC 7714, at every size of the roll-over counter."""
+    window = Window(2.0, 1 << 20)
+    judge = Judge(offset=offset, ssrc=0xFEDCBA98)
+    indexes, payloads = fill(window, [900] * 9 + [33, 900], 0x80000001)
+    assert Fanout(sender).send(window, indexes, [judge.receiver]) == []
+    master_key, master_salt = judge.keys.ours[:16], judge.keys.ours[16:]
+    gcm, salt = AESGCM(session_key(master_key, master_salt, 0, 16)), session_key(master_key, master_salt, 2, 12)
+    for position, (index, payload) in enumerate(zip(indexes, payloads, strict=True)):
+        packet = judge.sock.recv(4096)
+        roll_over, sequence = divmod(index + offset, 1 << 16)
+        kind = 102 | (0x80 if position == 10 else 0)
+        assert packet[:12] == struct.pack("!BBHII", 0x80, kind, sequence, 0x80000001, 0xFEDCBA98)
+        plain_nonce = bytes(2) + struct.pack("!IIH", 0xFEDCBA98, roll_over, sequence)
+        nonce = bytes(a ^ b for a, b in zip(plain_nonce, salt, strict=True))
+        assert gcm.decrypt(nonce, packet[12:], packet[:12]) == payload
+
+
+def test_two_payload_types_in_one_fan_out(sender):
+    window = Window(2.0, 1 << 20)
+    judges = [Judge(ssrc=1), Judge(ssrc=2), Judge(ssrc=3)]
+    judges[1].receiver.payload_type = 45
+    indexes, payloads = fill(window, [900, 900, 20], 7)
+    assert Fanout(sender).send(window, indexes, [judge.receiver for judge in judges]) == []
+    for judge in judges:
+        assert [judge.take()[4] for _ in indexes] == payloads
+
+
 def test_a_forged_packet_is_refused_by_the_judge(sender):
     """The negative control of the judge: a single changed bit must not pass."""
     window = Window(2.0, 1 << 20)
@@ -123,11 +154,11 @@ def test_nothing_in_the_clear_stays_behind(sender):
     judge = Judge()
     indexes, payloads = fill(window, [1200] * MAX_BATCH, 5)
     fanout.send(window, indexes, [judge.receiver])
-    assert not any(fanout.plain)
-    assert payloads[3] not in bytes(fanout.out)
-    assert any(fanout.out)
+    assert not any(fanout._buffers.plain)
+    assert payloads[3] not in bytes(fanout._buffers.out)
+    assert any(fanout._buffers.out)
     fanout.clear()
-    assert not any(fanout.out)
+    assert not any(fanout._buffers.out)
 
 
 def test_a_full_socket_is_reported_and_harms_nobody_else(sender):
@@ -151,7 +182,7 @@ def test_lost_packets_leave_a_gap(sender):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "runs"),
+    ("sizes", "expected"),
     [
         ([5], [(0, 0)]),
         ([5, 5, 5], [(0, 2)]),
@@ -161,5 +192,5 @@ def test_lost_packets_leave_a_gap(sender):
         ([5, 3, 3], [(0, 1), (2, 2)]),
     ],
 )
-def test_runs(sizes, runs):
-    assert _runs(sizes) == runs
+def test_runs(sizes, expected):
+    assert runs(sizes) == expected

@@ -11,7 +11,7 @@ import pytest
 from monitor.core.messages import encode
 from monitor.core.service_clock import ms_from_rtp
 from monitor.media import h264
-from monitor.media.fanout import MAX_BATCH
+from monitor.media.batch import MAX_BATCH
 from monitor.media.stream import LONGEST_GAP, Stream
 from monitor.media.window import MAX_PAYLOAD, Window
 

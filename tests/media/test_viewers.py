@@ -215,7 +215,7 @@ def test_the_curtain_empties_the_window_at_once_and_the_viewer_stays():
             runner = site.camera.set_curtain(True)
             assert b"CURTAIN-CANARY" not in memory[:]
             assert time.perf_counter() - began < 0.25
-            assert not any(site.desk.fanout.plain)
+            assert not any(site.desk.fanout._buffers.plain)
             await runner.stop()
             await asyncio.sleep(0.3)
             shown = len(client.frames)
