@@ -134,7 +134,9 @@ def test_the_demo_says_where_to_look_and_leaves_nothing(
     assert "Ctrl-C" in last
 
     children = program.descendants()
-    assert 1 <= len(children) <= 2, "its media processes, and nothing else"
+    assert 1 <= len(children) <= 3, "at most two media processes, the one that stands by, and nothing else"
+    for pid in children:
+        assert b"monitor.media.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert len(list(program.tmp.iterdir())) == 1
     assert post(f"{base}/api/session", {"code": code}) in (200, 201, 204)
     assert post(f"{base}/api/session", {"code": code}) == 401, "a link works once"
