@@ -14,13 +14,12 @@ import asyncio
 import contextlib
 import datetime
 import difflib
-import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -85,10 +84,11 @@ def demo(port: int | None, udp_port: int | None, verbose: bool) -> None:
     """Show four synthetic bays on this machine, without cameras and without a configuration."""
     from monitor.setup import logs, preflight
 
-    with _stoppable():
+    with _stoppable() as asked:
         logs.set_up(logging.INFO if verbose else logging.WARNING)
         from monitor.control import demo as demonstration
 
+        asked.check()
         cores = preflight.cores()
         port = preflight.demo_ports(demonstration.HOST, port, 8443, 1, "--port")
         udp_port = preflight.demo_ports(
@@ -105,7 +105,7 @@ def demo(port: int | None, udp_port: int | None, verbose: bool) -> None:
                 sys.stdout.flush()
 
             site = Site(prepared.config, tls=None, banner=say, outages=demonstration.OUTAGES)
-            _run(site)
+            _run(site, asked)
 
 
 @vigil.command()
@@ -114,7 +114,7 @@ def serve(file: str) -> None:
     """Serve the bays of a configuration until a signal ends it."""
     from monitor.setup import certificates, config_file, logs, preflight
 
-    with _stoppable():
+    with _stoppable() as asked:
         logs.set_up(logging.INFO)
         opened = config_file.read(file, os.environ)
         preflight.check_tls_files(opened)
@@ -138,7 +138,7 @@ def serve(file: str) -> None:
                 click.echo(f"nobody can sign in yet: vigil token create --config {file} --role nurse --name NAME")
             sys.stdout.flush()
 
-        _run(Site(opened.config, tls=tls, banner=say))
+        _run(Site(opened.config, tls=tls, banner=say), asked)
 
 
 @vigil.command()
@@ -244,32 +244,58 @@ def _accounts(opened: ConfigFile) -> Iterator[Accounts]:
         journal.close()
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Asked:
+    """Whether a signal asked this run to end. A handler only notes it: an exception thrown into the middle of an import
+    can leave a native module half made, which has ended the interpreter with SIGSEGV."""
+
+    def __init__(self) -> None:
+        self.to_end = False
+
+    def note(self, number: int, frame: object) -> None:
+        """The signal handler."""
+        self.to_end = True
+
+    def check(self) -> None:
+        """To be called between steps. Raises KeyboardInterrupt where a signal came."""
+        if self.to_end:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable() -> Iterator[_Asked]:
     """SIGTERM, and a terminal that goes away, end what runs as Ctrl-C does: cleaned up behind it.
 
     Once the site runs it takes SIGINT and SIGTERM itself.
     """
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+    asked = _Asked()
+    before = {number: signal.signal(number, asked.note) for number in _SIGNALS}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _run(site: Site) -> None:
+def _run(site: Site, asked: _Asked) -> None:
     """Run the site to its end. From then on no signal disturbs the cleaning up."""
+    asked.check()
     try:
-        asyncio.run(site.run())
+        asyncio.run(_until_asked(site, asked))
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        # Python looks through all objects twice on its way out: a second and more on a busy machine, for nothing.
-        gc.freeze()
+
+
+async def _until_asked(site: Site, asked: _Asked) -> None:
+    """Run the site; end it also for a signal that came before it listened, and for SIGHUP."""
+
+    async def listen() -> None:
+        while not asked.to_end:  # noqa: ASYNC110  (a signal handler may set it at any moment, outside the loop)
+            await asyncio.sleep(0.05)
+        site.stop()
+
+    listening = asyncio.create_task(listen())
+    try:
+        await site.run()
+    finally:
+        listening.cancel()
