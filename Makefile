@@ -71,7 +71,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.tom
 
 lock: setup-test ## write both locks anew from pyproject.toml (names, versions and hashes; no addresses)
 	@$(LOCK) --upgrade -o requirements.lock
-	@$(LOCK) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) --upgrade --group dev --extra onvif -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove all that the other verbs made here
 	@rm -rf .venv node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

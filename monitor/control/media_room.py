@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from monitor.core.camera_state import CameraReason, CameraStateName
-from monitor.core.messages import CameraReport, Hello, Proof, ViewerAnswer
+from monitor.core.messages import AddCamera, CameraReport, Hello, Proof, ViewerAnswer
 
 
 class CameraStatus(Protocol):
@@ -103,3 +103,29 @@ class MediaRoom(Protocol):
 
     def guarantee(self) -> Sequence[ProcessGuarantee]:
         """All processes, in their order."""
+
+    def prove(self) -> None:
+        """Have every process prove its seal now."""
+
+    def end_process(self, index: int, why: str) -> None:
+        """End a process whose seal was seen to be broken; it is replaced."""
+
+    def hold(self, why: str) -> None:
+        """No picture until `release`: end all processes and start none."""
+
+    def release(self) -> None:
+        """What `hold` was for is mended: start all processes again."""
+
+    @property
+    def held(self) -> str:
+        """Why no process may run; empty where they may."""
+
+    @property
+    def spare_pid(self) -> int:
+        """Of the process that stands by, unsealed and without a camera; 0 where there is none."""
+
+    def add_camera(self, index: int, camera: AddCamera) -> None:
+        """Have the process of this index read one more camera, for the audit's canary. Raises Conflict."""
+
+    def remove_camera(self, camera: str) -> None:
+        """Have it no longer read. Raises NotFound."""

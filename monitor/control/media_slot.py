@@ -120,6 +120,8 @@ class Slot:
     reports: dict[str, CameraReport] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     relaunch_ms: int | None = None
+    held: bool = False
+    """No process may run: the guarantee is broken by the machine itself."""
     ending: bool = False
     """It was killed and its end is awaited: nothing that it still says counts."""
 
@@ -194,6 +196,8 @@ class Slot:
         self, camera: str, report: CameraReport | None, now_ms: int
     ) -> tuple[CameraStateName, CameraReason, int]:
         since = self.state.since_ms
+        if self.held:
+            return "failed", "guarantee-broken", since
         if self.state.state == "failed":
             return "failed", "process-lost", since
         if not self.serving:
@@ -205,6 +209,16 @@ class Slot:
         if report.state == "live" and now_ms - report.sent_ms > REPORT_OVERDUE_MS:
             return "stale", "no-packets", report.sent_ms
         return report.state, report.reason, report.since_ms
+
+    def newly_stale(self, now_ms: int) -> list[str]:
+        """Cameras whose reports have just ceased; each is named once."""
+        overdue = [
+            camera
+            for camera, report in self.reports.items()
+            if camera not in self.stale and now_ms - report.sent_ms > REPORT_OVERDUE_MS
+        ]
+        self.stale.update(overdue)
+        return overdue
 
     def guarantee(self) -> ProcessGuarantee:
         """What is known of this slot's seal."""

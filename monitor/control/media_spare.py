@@ -43,6 +43,12 @@ class MediaSpare:
         except OSError as error:
             logger.warning("no media process can be kept ready: %s", error.strerror)
 
+    def drop(self) -> None:
+        """End it; another is started when `keep` is called again."""
+        process = self.take()
+        if process is not None:
+            process.kill()
+
     def stop(self) -> MediaProcess | None:
         """End it at once, for it has nothing to put away. Returns it, so that its end can be waited for."""
         self._stopping = True
@@ -51,6 +57,6 @@ class MediaSpare:
         return self._process
 
     def _on_ended(self, code: int) -> None:
-        if not self._stopping:
+        if not self._stopping and self._process is not None:
             logger.warning("the media process that was kept ready ended (code %d)", code)
         self._process = None

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from monitor.control.clock import service_ms
+from monitor.control.media_cameras import MediaCameras
 from monitor.control.media_process import MediaProcess, all_ended
 from monitor.control.media_sessions import MediaSessions
 from monitor.control.media_slot import (
@@ -27,15 +28,12 @@ from monitor.control.media_slot import (
     deal_out,
 )
 from monitor.control.media_spare import MediaSpare
-from monitor.core.camera_state import REPORT_OVERDUE_MS
-from monitor.core.errors import NotFound
 from monitor.core.messages import (
     AddCamera,
     CameraReport,
     Fault,
     Hello,
     Proof,
-    SetCurtain,
     Stop,
     ToControl,
     ViewerAnswer,
@@ -77,9 +75,11 @@ class Supervisor:
         self._sessions = MediaSessions(on_viewer_closed)
         self._spare = MediaSpare(module)
         self._slots = deal_out(cameras, settings.processes)
-        self._slot_of = {camera: slot for slot in self._slots for camera in slot.cameras}
+        self._cameras = MediaCameras(self._slots)
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
+        self._held = ""
+        """Why no process may run."""
 
     # ---- what others call --------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Supervisor:
 
     def camera(self, camera: str) -> CameraStatus:
         """How a camera is. Raises NotFound."""
-        return self._slot(camera).status(camera, self._now())
+        return self._cameras.status(camera, self._now())
 
     async def add_viewer(self, camera: str, viewer: str, offer: str) -> ViewerAnswer:
         """Offer a browser's session to the camera's process.
@@ -117,7 +117,7 @@ class Supervisor:
         Raises NotFound, BadOffer, TooMany as the process answers, Unavailable where none is proved or it does not
         answer.
         """
-        return await self._sessions.open(self._slot(camera), camera, viewer, offer)
+        return await self._sessions.open(self._cameras.slot(camera), camera, viewer, offer)
 
     def close_viewer(self, viewer: str) -> None:
         """End a session; one that is not known (any more) is no error. `on_viewer_closed` follows."""
@@ -125,10 +125,7 @@ class Supervisor:
 
     def set_curtain(self, camera: str, closed: bool) -> None:
         """Draw or open a camera's curtain; a process that is replaced starts with it as it is. Raises NotFound."""
-        slot = self._slot(camera)
-        slot.cameras[camera] = slot.cameras[camera].model_copy(update={"curtain": closed})
-        if slot.serving:
-            slot.send(SetCurtain(camera=camera, closed=closed))
+        self._cameras.set_curtain(camera, closed)
         self._on_camera(camera)
 
     def guarantee(self) -> list[ProcessGuarantee]:
@@ -139,6 +136,49 @@ class Supervisor:
     def spare_pid(self) -> int:
         """Of the process that stands by (see `media_spare.py`); 0 where there is none."""
         return self._spare.pid
+
+    def prove(self) -> None:
+        """Have every process that serves prove its seal now, instead of within a minute."""
+        for slot in self._slots:
+            if slot.serving and slot.question is None:
+                slot.ask(self._now())
+
+    def end_process(self, index: int, why: str) -> None:
+        """End a process whose seal was seen to be broken from outside; it is replaced like any that died."""
+        self._end(self._slots[index], why)
+
+    def hold(self, why: str) -> None:
+        """No picture until `release`: end all processes and start none, for the machine itself cannot be trusted."""
+        if self._held:
+            return
+        self._held = why
+        self._spare.drop()
+        for slot in self._slots:
+            slot.held = True
+            self._end(slot, why)
+
+    def release(self) -> None:
+        """What `hold` was for is mended: start all processes again."""
+        if not self._held:
+            return
+        logger.warning("media processes are started again; mended is: %s", self._held)
+        self._held = ""
+        for slot in self._slots:
+            slot.held = False
+        self.retry()
+
+    @property
+    def held(self) -> str:
+        """Why no process may run; empty where they may."""
+        return self._held
+
+    def add_camera(self, index: int, camera: AddCamera) -> None:
+        """Have a process read one more camera, for the audit's canary. Raises Conflict, NotFound."""
+        self._cameras.add(index, camera)
+
+    def remove_camera(self, camera: str) -> None:
+        """Have it no longer read; its window is zeroed. Raises NotFound."""
+        self._cameras.remove(camera)
 
     def retry(self) -> None:
         """Try failed processes again now, instead of within a minute: the operator mended something."""
@@ -183,6 +223,10 @@ class Supervisor:
             slot.why = said or (f"ended by signal {-code}" if code < 0 else f"ended with code {code}")
         logger.error("media process %d ended (code %d): %s", slot.index, code, slot.why)
         self._sessions.forget(slot)
+        if slot.held:
+            slot.relaunch_ms = now
+            self._changed(slot)
+            return
         # A seal that cannot be closed now cannot be closed a second later either: that is a failure at once.
         if code != EXIT_UNSEALED and slot.state.may_restart(now):
             self._launch(slot)
@@ -195,8 +239,9 @@ class Supervisor:
     def _end(self, slot: Slot, why: str) -> None:
         """End a process that is not to be trusted any more; it is replaced like any that died."""
         logger.error("media process %d is ended: %s", slot.index, why)
-        slot.why, slot.serving, slot.question, slot.ending = why, False, None, True
+        slot.why, slot.serving, slot.question = why, False, None
         if slot.process is not None:
+            slot.ending = True
             slot.process.kill()
         self._changed(slot)
 
@@ -255,12 +300,12 @@ class Supervisor:
             for slot in self._slots:
                 self._tick(slot, self._now())
             # Only when all others are up, so that it holds up none of them.
-            if self._settings.spare and all(slot.serving for slot in self._slots):
+            if self._settings.spare and not self._held and all(slot.serving for slot in self._slots):
                 self._spare.keep(self._now())
 
     def _tick(self, slot: Slot, now: int) -> None:
         if slot.process is None:
-            if slot.relaunch_ms is not None and now >= slot.relaunch_ms:
+            if not slot.held and slot.relaunch_ms is not None and now >= slot.relaunch_ms:
                 self._launch(slot)
             return
         if slot.ending:
@@ -276,10 +321,8 @@ class Supervisor:
                 self._changed(slot)
         elif now - slot.proved_ms >= self._settings.proof_interval * 1000:
             slot.ask(self._now())
-        for camera, report in slot.reports.items():
-            if camera not in slot.stale and now - report.sent_ms > REPORT_OVERDUE_MS:
-                slot.stale.add(camera)
-                self._on_camera(camera)
+        for camera in slot.newly_stale(now):
+            self._on_camera(camera)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -287,12 +330,6 @@ class Supervisor:
         self._on_guarantee()
         for camera in slot.cameras:
             self._on_camera(camera)
-
-    def _slot(self, camera: str) -> Slot:
-        try:
-            return self._slot_of[camera]
-        except KeyError:
-            raise NotFound(f"no camera is called {camera[:64]!r}") from None
 
     def _now(self) -> int:
         return service_ms(self._settings.clock_offset_ms)

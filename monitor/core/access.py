@@ -23,6 +23,7 @@ Action = Literal[
     "curtain",
     "guarantee",
     "health",  # metrics, readiness
+    "audit",  # checks, proofs and the canary; no bay's picture
     "accounts",
 ]
 
@@ -35,8 +36,8 @@ TABLE: dict[Role, frozenset[Action]] = {
     ),
     "display": frozenset({"watch", "see-bays", "see-calls", "shown", "guarantee"}),
     "button": frozenset({"press"}),
-    "it": frozenset({"see-bays", "guarantee", "health"}),
-    "admin": frozenset({"see-bays", "guarantee", "health", "accounts"}),
+    "it": frozenset({"see-bays", "guarantee", "health", "audit"}),
+    "admin": frozenset({"see-bays", "guarantee", "health", "audit", "accounts"}),
 }
 
 

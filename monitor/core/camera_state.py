@@ -42,6 +42,7 @@ CameraReason = Literal[
     "outage",  # the demo's planned loss
     "process-lost",  # the media process died: set by the control process
     "not-sealed",  # the media process has not proved its seal: set by the control process
+    "guarantee-broken",  # no picture may flow until what could keep one is mended: set by the control process
 ]
 
 CameraFault = Literal["b-frames", "long-keyframe-interval", "packet-loss", "clock-wrong", "window-too-small"]

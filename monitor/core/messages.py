@@ -168,6 +168,8 @@ class Proof(Message):
     refused: Count
     attempts: Annotated[list[Attempt], Field(max_length=200)]
     took_ms: Count
+    written_octets: Count = 0
+    """What the kernel has counted so far as written to block devices by this process (getrusage(2), ru_oublock)."""
 
 
 class CameraReport(Message):

@@ -30,6 +30,8 @@ _MAX_ATTEMPTS = 200
 _HARMLESS_DEVICES = frozenset(os.makedev(1, minor) for minor in (3, 5, 8, 9))  # null, zero, random, urandom
 _IPC_LOCK = 1 << 14
 _HELD = errno.EPERM
+_BLOCK = 512
+"""Octets of ru_oublock's unit, whatever the device's."""
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +:@,-]")
 
 
@@ -70,6 +72,7 @@ class ProofRun:
             tried=self._tried,
             refused=self._refused,
             attempts=[*broken.values(), *refused, *more][:_MAX_ATTEMPTS],
+            written_octets=resource.getrusage(resource.RUSAGE_SELF).ru_oublock * _BLOCK,
             took_ms=round((time.monotonic() - self._started) * 1000),
         )
 

@@ -10,7 +10,7 @@ from monitor.control.building import MediaEvents
 from monitor.control.clock import ServiceClock
 from monitor.core.camera_state import CameraReason, CameraStateName
 from monitor.core.config import Config
-from monitor.core.errors import BadOffer, TooMany, Unavailable, VigilError
+from monitor.core.errors import BadOffer, Conflict, NotFound, TooMany, Unavailable, VigilError
 from monitor.core.messages import AddCamera, Attempt, CameraReport, Hello, Proof, ViewerAnswer
 from monitor.core.process_state import ProcessStateName
 
@@ -96,6 +96,9 @@ class FakeMedia:
         self.refuse: VigilError | None = None
         self.close_before_answer = False
         self.running = False
+        self.holding = ""
+        self.ended_processes: list[tuple[int, str]] = []
+        self.proofs_asked = 0
         hello = Hello(landlock_abi=7, locks=["landlock", "seccomp"], missing=[], memory="no-swap", udp_port=8555)
         attempt = Attempt(name="open", where="/tmp", refused=True, answer="EACCES")
         first = Proof(nonce="n" * 20, thread="first", holds=True, tried=48, refused=48, attempts=[attempt], took_ms=20)
@@ -158,6 +161,45 @@ class FakeMedia:
         """Remember."""
         self.curtains.append((camera, closed))
         self.set(camera, state="curtain" if closed else "connecting")
+
+    spare_pid = 0
+
+    @property
+    def held(self) -> str:
+        """Why the media processes may not run."""
+        return self.holding
+
+    def hold(self, why: str) -> None:
+        """Remember."""
+        self.holding = why
+
+    def release(self) -> None:
+        """Remember."""
+        self.holding = ""
+
+    def end_process(self, index: int, why: str) -> None:
+        """Remember."""
+        self.ended_processes.append((index, why))
+
+    def prove(self) -> None:
+        """Count."""
+        self.proofs_asked += 1
+
+    def add_camera(self, index: int, camera: AddCamera) -> None:
+        """As the real one: a camera that connects."""
+        if camera.camera in self.cameras:
+            raise Conflict(f"the camera {camera.camera} is there already")
+        if index != 0:
+            raise NotFound(f"there is no media process {index}")
+        self.cameras[camera.camera] = camera
+        self.status[camera.camera] = FakeStatus(report(camera.camera, self.clock.now_ms()))
+        self.events.on_camera(camera.camera)
+
+    def remove_camera(self, camera: str) -> None:
+        """As the real one."""
+        if self.cameras.pop(camera, None) is None:
+            raise NotFound(f"no camera is called {camera!r}")
+        del self.status[camera]
 
     def guarantee(self) -> Sequence[FakeGuarantee]:
         """One process."""
