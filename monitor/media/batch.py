@@ -7,7 +7,6 @@ copies of payloads: whoever makes one must call `wipe` when the last viewer is s
 
 from __future__ import annotations
 
-import mmap
 import socket
 import struct
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.media.srtp import HEADER, TAG, Srtp, c_memory
-from monitor.media.window import MADV_DONTDUMP, MAX_PAYLOAD, Window
+from monitor.media.window import MAX_PAYLOAD, Window, private_memory
 
 UDP_SEGMENT = 103
 """setsockopt and cmsg name of UDP generic segmentation offload (linux/udp.h, since 4.18)."""
@@ -32,8 +31,8 @@ class Buffers:
     """The memory that all batches of a process use in turn: private, out of core dumps, never grown."""
 
     def __init__(self) -> None:
-        self.plain_memory = _private_memory(MAX_BATCH * MAX_PAYLOAD)
-        self.out_memory = _private_memory(MAX_BATCH * SLOT)
+        self.plain_memory = private_memory(MAX_BATCH * MAX_PAYLOAD)
+        self.out_memory = private_memory(MAX_BATCH * SLOT)
         self.out_c = c_memory(self.out_memory)
         self.plain = memoryview(self.plain_memory)
         self.out = memoryview(self.out_memory)
@@ -152,9 +151,3 @@ def runs(sizes: list[int]) -> list[tuple[int, int]]:
         found.append((first, position - 1))
         first = position
     return found
-
-
-def _private_memory(size: int) -> mmap.mmap:
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(MADV_DONTDUMP)
-    return memory

@@ -36,7 +36,6 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_IPC_LOCK = 14
 _CAPABILITIES = 64  # more than any kernel has; the first unknown one ends the loop
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-_MADV_DONTDUMP = 16
 _DEVICE_NULL = os.makedev(1, 3)
 STREAMS = frozenset({0, 1, 2})
 
@@ -233,19 +232,6 @@ def die_with_parent(parent: int) -> None:
     syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SealError("the control process ended while the media process started")
-
-
-def dont_dump(buffer: bytearray | memoryview) -> None:
-    """Keep a writable buffer's pages out of any core dump, should one be made after all (MADV_DONTDUMP).
-
-    The buffer must not be resized afterwards. Raises OSError.
-    """
-    view = memoryview(buffer).cast("B")
-    page = resource.getpagesize()
-    start = ctypes.addressof(ctypes.c_char.from_buffer(view))
-    first = start // page * page
-    last = -(-(start + view.nbytes) // page) * page
-    syscalls.call("madvise", first, last - first, _MADV_DONTDUMP)
 
 
 def open_descriptors() -> Iterable[int]:

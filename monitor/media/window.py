@@ -20,7 +20,14 @@ MAX_PAYLOAD = 1400
 room for header extensions and a VLAN or PPPoE header."""
 
 EXPIRE_EVERY_MS = 100.0
-MADV_DONTDUMP = getattr(mmap, "MADV_DONTDUMP", 16)
+_MADV_DONTDUMP = getattr(mmap, "MADV_DONTDUMP", 16)
+
+
+def private_memory(size: int) -> mmap.mmap:
+    """Zeroed memory of this process alone for payloads: `size` bytes, left out of any core dump (GUARANTEE.md row 6)."""
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(_MADV_DONTDUMP)
+    return memory
 
 
 class Window:
@@ -30,8 +37,7 @@ class Window:
         self.slots = max(64, octets // MAX_PAYLOAD)
         # expire() comes at the latest EXPIRE_EVERY_MS after a payload's time is up: stay under the bound nevertheless
         self.max_age_ms = seconds * 1000 - 1.5 * EXPIRE_EVERY_MS
-        self._memory = mmap.mmap(-1, self.slots * MAX_PAYLOAD, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._memory.madvise(MADV_DONTDUMP)
+        self._memory = private_memory(self.slots * MAX_PAYLOAD)
         self._rows = np.frombuffer(self._memory, np.uint8).reshape(self.slots, MAX_PAYLOAD)
         self._view = memoryview(self._memory)
         self.lengths = np.zeros(self.slots, np.uint16)

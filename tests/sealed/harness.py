@@ -141,7 +141,7 @@ def do_libraries(_: dict[str, Any], __: seal.SealReport, libraries: Any) -> dict
 # ---- others that would look into it ----------------------------------------------------------------------------------
 
 
-def prepare_hang(order: dict[str, Any]) -> bytearray:
+def prepare_hang(order: dict[str, Any]) -> Any:
     """Be as easy to look into as can be: only the seal stands against it."""
     if os.geteuid() == 0 and order.get("as_nobody"):
         landlock.readable()  # imports what it needs, which that user may not be able to read
@@ -153,13 +153,14 @@ def prepare_hang(order: dict[str, Any]) -> bytearray:
         syscalls.prctl(0x59616D61, ctypes.c_ulong(-1).value)  # PR_SET_PTRACER, any: where Yama would be in the way
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    window = bytearray(1 << 20)
     if order.get("dont_dump"):
-        seal.dont_dump(window)
-    return window
+        from monitor.media.window import private_memory
+
+        return private_memory(1 << 20)
+    return bytearray(1 << 20)
 
 
-def do_hang(_: dict[str, Any], __: seal.SealReport, window: bytearray) -> dict[str, Any]:
+def do_hang(_: dict[str, Any], __: seal.SealReport, window: Any) -> dict[str, Any]:
     address = ctypes.addressof(ctypes.c_char.from_buffer(window))
     flags = ""
     inside = False
