@@ -14,8 +14,8 @@ DEV_STAMP := .venv/dev-$(call hash,requirements-dev.lock pyproject.toml)
 NPM_STAMP := node_modules/vigil-$(call hash,package-lock.json)
 
 # What the tests use from Debian, and only they: RTSP cameras made of GStreamer, H.264 files made by ffmpeg, a witness
-# of system calls, another user to be, what Playwright's driver links to. NAME=PACKAGE: any such command will do.
-TEST_PACKAGES := ffmpeg=ffmpeg strace=strace setpriv=util-linux node=nodejs npm=npm \
+# of system calls, a reader of PDF, another user to be, what Playwright's driver links to. NAME=PACKAGE: any such command will do.
+TEST_PACKAGES := ffmpeg=ffmpeg strace=strace pdftotext=poppler-utils setpriv=util-linux node=nodejs npm=npm \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly fonts-dejavu-core libatomic1
 

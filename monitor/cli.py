@@ -1,4 +1,4 @@
-"""The command line: `vigil demo`, `serve`, `check`, `token`.
+"""The command line: `vigil demo`, `serve`, `check`, `token`; `audit` and `prove` stand in modules of their own.
 
 This module only reads what was asked for, calls the part that does it and says how it went: an error is one line
 `vigil: error: …` and one line `hint: …` on standard error, never a traceback for a mistake of the user's. A token is
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor import __version__
+from monitor.cli_audit import audit
+from monitor.cli_prove import prove
 from monitor.core.errors import InputError, VigilError
 
 if TYPE_CHECKING:
@@ -74,6 +76,10 @@ def _complain(message: str, hint: str) -> None:
 @click.version_option(__version__, prog_name="vigil", message="%(prog)s %(version)s")
 def vigil() -> None:
     """Live pictures of recovery bays on the staff's screens, with the patient's call, and no picture stored."""
+
+
+vigil.add_command(audit)
+vigil.add_command(prove)
 
 
 @vigil.command()

@@ -51,12 +51,27 @@ def receive_one(sock: socket.socket) -> bytes | None:
     return data
 
 
+def receive_sealed(sock: socket.socket) -> bytes | None:
+    """As `receive_one`, for a sealed process, whose filter refuses recvmsg: recv takes no descriptor, and the kernel
+    closes one that was passed."""
+    try:
+        data = sock.recv(MAX_MESSAGE + 1)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        return b""
+    if len(data) > MAX_MESSAGE:
+        raise DoorError("an oversize message was sent through the door")
+    return data
+
+
 class Door(Generic[Incoming]):
     """One side of the door in an event loop.
 
     `decode` turns bytes into a message (`decode_for_media` or `decode_for_control`), `on_message` takes each, and
     `on_closed` is called once with the DoorError that closed it, or None when the other side went away.
     `max_bytes_per_second` bounds what the other side may send, with one second's worth of burst; 0 is unbounded.
+    `receive` is `receive_sealed` where recvmsg is refused.
     """
 
     def __init__(
@@ -67,8 +82,10 @@ class Door(Generic[Incoming]):
         on_closed: Callable[[DoorError | None], None],
         *,
         max_bytes_per_second: int = 0,
+        receive: Callable[[socket.socket], bytes | None] = receive_one,
     ) -> None:
         self._sock = sock
+        self._receive = receive
         self._decode = decode
         self._on_message = on_message
         self._on_closed = on_closed
@@ -130,7 +147,7 @@ class Door(Generic[Incoming]):
     def _read(self) -> None:
         for _ in range(64):  # then let the loop breathe
             try:
-                data = receive_one(self._sock)
+                data = self._receive(self._sock)
                 if data is None:
                     return
                 if data == b"":

@@ -28,7 +28,7 @@ from monitor.core.messages import (
     decode_for_media,
     encode,
 )
-from monitor.link import MAX_QUEUED, Door, make_pair, receive_one
+from monitor.link import MAX_QUEUED, Door, make_pair, receive_one, receive_sealed
 
 
 class Room:
@@ -244,6 +244,25 @@ def test_a_pair_of_ends_with_room_would_have_received_it(tmp_path: Path) -> None
         with pytest.raises(DoorError, match="descriptor"):
             receive_one(mine)
         assert owners(tmp_path / "picture.h264") == 1
+
+
+def test_a_sealed_end_takes_messages_and_no_descriptor(tmp_path: Path) -> None:
+    """Where recvmsg is refused: the message comes, what was passed with it does not."""
+    mine, other = make_pair()
+    with mine, other, (tmp_path / "picture.h264").open("wb") as file:
+        pass_descriptors(other, b"{}", [file.fileno()])
+        assert receive_sealed(mine) == b"{}"
+        assert owners(tmp_path / "picture.h264") == 1
+        other.send(bytes(MAX_MESSAGE))
+        assert receive_sealed(mine) == bytes(MAX_MESSAGE)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_MESSAGE)
+        other.send(bytes(MAX_MESSAGE + 1))
+        with pytest.raises(DoorError, match="oversize"):
+            receive_sealed(mine)
+        mine.setblocking(False)
+        assert receive_sealed(mine) is None
+        other.close()
+        assert receive_sealed(mine) == b""
 
 
 def owners(path: Path) -> int:

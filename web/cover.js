@@ -5,13 +5,21 @@
 
 import { element, icon, setText } from "./dom.js";
 
-/** @typedef {{title: string, text: string, doing: string, elapsed: string}} CoverWords */
+/**
+ * @typedef {object} CoverWords
+ * @property {string} title
+ * @property {string} text
+ * @property {string} doing
+ * @property {string} elapsed
+ * @property {{href: string, text: string} | null} [link] where else to go, if anywhere
+ */
 
 export class PageCover extends HTMLElement {
   #title = element("h1");
   #text = element("p", { class: "cover-text" });
   #elapsed = element("p", { class: "cover-elapsed", role: "timer" });
   #doing = element("p", { class: "cover-doing" });
+  #link = element("a", { class: "cover-link" });
 
   /**
    * @param {import("./icons.js").IconName} name
@@ -21,7 +29,7 @@ export class PageCover extends HTMLElement {
     this.className = `page-cover ${tone}`;
     this.hidden = true;
     this.setAttribute("role", "alertdialog");
-    this.replaceChildren(icon(name), this.#title, this.#elapsed, this.#text, this.#doing);
+    this.replaceChildren(icon(name), this.#title, this.#elapsed, this.#text, this.#doing, this.#link);
     return this;
   }
 
@@ -34,6 +42,11 @@ export class PageCover extends HTMLElement {
     setText(this.#text, words.text);
     setText(this.#elapsed, words.elapsed);
     setText(this.#doing, words.doing);
+    this.#link.hidden = !words.link;
+    if (words.link) {
+      this.#link.href = words.link.href;
+      setText(this.#link, words.link.text);
+    }
   }
 }
 

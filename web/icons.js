@@ -4,7 +4,8 @@
 
 /**
  * @typedef {"bell" | "person" | "here" | "spanner" | "curtain" | "no-camera" | "power" | "live" | "connecting"
- *   | "sound-off" | "sound-on" | "check" | "screen" | "send" | "shout" | "broken-link"} IconName
+ *   | "sound-off" | "sound-on" | "check" | "screen" | "send" | "shout" | "broken-link" | "holds" | "broken"
+ *   | "not_checked"} IconName
  */
 
 /** @type {Record<IconName, readonly string[]>} */
@@ -25,4 +26,7 @@ export const ICONS = {
   send: ["M12 20V5", "M6 11l6-6 6 6"],
   shout: ["M3 10v4h3l9 5V5l-9 5z", "M18.5 9a4.5 4.5 0 0 1 0 6", "M7 14.5l1.5 5.5h2.5"],
   "broken-link": ["M10 14l-2.5 2.5a3.5 3.5 0 0 1-5-5L5 9", "M14 10l2.5-2.5a3.5 3.5 0 0 1 5 5L19 15", "M4 4l16 16"],
+  holds: ["M12 2.5l8 3v6c0 5-3.5 8.5-8 10-4.5-1.5-8-5-8-10v-6z", "M8 12l3 3 5-6"],
+  broken: ["M8 3h8l5 5v8l-5 5H8l-5-5V8z", "M9 9l6 6", "M15 9l-6 6"],
+  not_checked: ["M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z", "M9.5 9.5a2.5 2.5 0 1 1 3.7 2.2c-.8.4-1.2.9-1.2 1.8", "M12 17v.01"],
 };

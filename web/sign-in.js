@@ -19,8 +19,16 @@ async function arrive(answer) {
     return;
   }
   const me = /** @type {import("./api.js").Answer<Me>} */ (await ask("GET", "/api/me"));
-  const button = me.data?.role === "button" ? me.data.button : null;
-  location.replace(button ? `/button/${encodeURIComponent(button)}` : "/");
+  location.replace(startPage(me.data));
+}
+
+/**
+ * Where a role does its work: the wall, a patient's button, or the audit for those who may not watch.
+ * @param {Me | null} me
+ */
+function startPage(me) {
+  if (me?.role === "button" && me.button) return `/button/${encodeURIComponent(me.button)}`;
+  return me && !me.may.includes("watch") && me.may.includes("audit") ? "/audit" : "/";
 }
 
 /** @param {() => Promise<void>} work */

@@ -10,6 +10,7 @@ import { CallList, inOrder, rings } from "./call-list.js";
 import { PageCover } from "./cover.js";
 import { byId, element, icon, setIcon, setText } from "./dom.js";
 import { bestGrid } from "./grid.js";
+import { barWords, GuaranteeBar } from "./guarantee-bar.js";
 import { ServerClock } from "./server-clock.js";
 import { ServerLink } from "./server-link.js";
 import { ShownReports } from "./shown.js";
@@ -54,7 +55,9 @@ class Wall {
   #waiting = [];
   /** @type {"" | "display" | "role"} why nothing may be shown here */
   #closedFor = "";
-  #guaranteed = true;
+  /** @type {import("./guarantee-bar.js").GuaranteeEvent} */
+  #guarantee = { ok: true };
+  #bar = new GuaranteeBar(byId("guarantee"));
   #loaded = false;
   #startedMs = performance.now();
 
@@ -65,7 +68,6 @@ class Wall {
     byId("language").addEventListener("click", switchLanguage);
     byId("sign-out").addEventListener("click", () => void this.#signOut());
     byId("sound-off").append(icon("sound-off"), element("span", { "data-word": "sound.off" }));
-    byId("guarantee").prepend(icon("spanner"));
     fillWords(document);
     addEventListener("resize", () => this.#layOut());
     new ResizeObserver(() => this.#layOut()).observe(byId("bays"));
@@ -135,7 +137,7 @@ class Wall {
     else if (type === "call") this.#take(data);
     else if (type === "snapshot") {
       this.#calls = new Map(data.calls.map((/** @type {Call} */ call) => [call.id, call]));
-    } else if (type === "guarantee") this.#guaranteed = data.ok;
+    } else if (type === "guarantee") this.#guarantee = data;
     else if (type === "camera" || type === "curtain") {
       const { bay: id, ...news } = data;
       const bay = this.#bays.get(id);
@@ -217,7 +219,7 @@ class Wall {
     setIcon(byId("sound"), silent ? "sound-off" : "sound-on");
     byId("sound").setAttribute("aria-label", word(silent ? "sound.off" : "sound.on"));
     byId("sound-off").hidden = !silent;
-    byId("guarantee").hidden = this.#guaranteed;
+    this.#bar.show(barWords(this.#guarantee, (bay) => this.#bays.get(bay)?.name ?? bay));
   }
 
   /**
@@ -241,6 +243,7 @@ class Wall {
         text: word(`closed.${why}.text`),
         doing: word(`closed.${why}.doing`),
         elapsed: "",
+        link: this.#me?.may.includes("audit") ? { href: "/audit", text: word("closed.audit") } : null,
       },
     );
   }

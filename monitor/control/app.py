@@ -7,10 +7,13 @@ from fastapi.telemetry import TelemetryConfig
 
 from monitor.control import (
     problems,
+    routes_audit,
     routes_bays,
     routes_calls,
+    routes_canary,
     routes_events,
     routes_health,
+    routes_notice,
     routes_pages,
     routes_session,
     routes_whep,
@@ -41,7 +44,18 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for routes in (routes_bays, routes_calls, routes_events, routes_health, routes_pages, routes_session, routes_whep):
+    for routes in (
+        routes_audit,
+        routes_bays,
+        routes_calls,
+        routes_canary,
+        routes_events,
+        routes_health,
+        routes_notice,
+        routes_pages,
+        routes_session,
+        routes_whep,
+    ):
         app.include_router(routes.router)
     app.include_router(routes_pages.files_router(services.web))
     return app

@@ -5,7 +5,7 @@
     camera     a bay's camera as in /api/bays, with `bay`
     curtain    a bay's curtain as in /api/bays, with `bay`
     button     a button as in /api/bays, with `bay`
-    guarantee  as /api/guarantee
+    guarantee  whether it holds, which rows and bays not, and each media process's state (`guarantee.summary`)
     clock      each second: service time and version. Its absence is how a page notices a lost server.
 
 The hub must never wait for a page: each has a bounded queue, and one that overflows is ended, so that the page comes

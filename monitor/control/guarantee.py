@@ -1,24 +1,50 @@
-"""What the media processes have proved, as screens and IT see it.
+"""What the media processes have proved and what the watch has seen, as screens and IT see it.
 
-It must never say more than was proved: `ok` only while every process runs with a proof that holds.
+It must never say more than was proved: `ok` only while every process runs with a proof that holds, and while the watch
+(`watch.py`) sees nothing broken from outside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from monitor.control.media_room import ProcessGuarantee
 
 
-def ok(processes: Sequence[ProcessGuarantee]) -> bool:
-    """Whether every media process has proved its seal, with no lock missing."""
-    return bool(processes) and all(process.state == "proved" and not _missing(process) for process in processes)
+@dataclass(frozen=True)
+class Watched:
+    """What the watch says. As it is before its first round: nothing."""
+
+    checked_ms: int = 0
+    """When its newest round was made, in service time; 0 before the first."""
+    broken: tuple[int, ...] = ()
+    """Rows of GUARANTEE.md."""
+    bays: tuple[str, ...] = ()
+    """Ids of bays whose camera records by itself."""
+    overdue: bool = False
+    """Its newest round was made too long ago: what it says is not known to be so any more."""
+    held: str = ""
+    """Why no media process may run; empty where they may."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the guarantee. Says nothing of what the processes have proved."""
+        return not (self.broken or self.bays or self.overdue or self.held)
 
 
-def summary(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
-    """The `guarantee` event: whether all is well, and each process's state."""
+def ok(processes: Sequence[ProcessGuarantee], watched: Watched) -> bool:
+    """Whether every media process has proved its seal, with no lock missing, and the watch sees nothing broken."""
+    proved = bool(processes) and all(process.state == "proved" and not _missing(process) for process in processes)
+    return proved and watched.ok
+
+
+def summary(processes: Sequence[ProcessGuarantee], watched: Watched) -> dict[str, object]:
+    """The `guarantee` event: whether all is well, what is broken, and each process's state."""
     return {
-        "ok": ok(processes),
+        "ok": ok(processes, watched),
+        "broken": list(watched.broken),
+        "bays": list(watched.bays),
         "processes": [
             {
                 "process": number,
@@ -35,9 +61,20 @@ def summary(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
     }
 
 
-def full(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
-    """/api/guarantee: the same with every attempt by name. `audit` is the last audit's result; there is none yet."""
-    rows = []
+def full(processes: Sequence[ProcessGuarantee], watched: Watched) -> dict[str, object]:
+    """/api/guarantee: the same with every attempt by name. `audit` is what the watch says; None before its first
+    round."""
+    audit = {"ok": watched.ok, "checked_ms": watched.checked_ms, "broken": list(watched.broken)}
+    return {
+        "ok": ok(processes, watched),
+        "processes": full_processes(processes),
+        "audit": audit if watched.checked_ms else None,
+    }
+
+
+def full_processes(processes: Sequence[ProcessGuarantee]) -> list[dict[str, object]]:
+    """Each process with every attempt by name."""
+    rows: list[dict[str, object]] = []
     for number, process in enumerate(processes):
         hello = process.hello
         rows.append(
@@ -59,7 +96,7 @@ def full(processes: Sequence[ProcessGuarantee]) -> dict[str, object]:
                 "proofs": [proof.model_dump(exclude={"kind", "nonce"}) for proof in process.proofs],
             }
         )
-    return {"ok": ok(processes), "processes": rows, "audit": None}
+    return rows
 
 
 def words(processes: Sequence[ProcessGuarantee]) -> str:

@@ -38,7 +38,7 @@ class MediaCameras:
             slot.send(SetCurtain(camera=camera, closed=closed))
 
     def add(self, index: int, camera: AddCamera) -> None:
-        """Have a process read one more. Raises Conflict where the id is taken, NotFound where there is no such process."""
+        """Have a process read one more. Raises Conflict where the id is taken, NotFound for an unknown process."""
         if camera.camera in self._slot_of:
             raise Conflict(f"the camera {camera.camera} is there already", "remove it first")
         if not 0 <= index < len(self._slots):

@@ -35,6 +35,10 @@ class CameraStatus(Protocol):
     def incarnation(self) -> int:
         """Grows with each start of the camera's process: what was watched through an older one is over."""
 
+    @property
+    def process(self) -> int:
+        """The number of the process that reads it, as in `guarantee`."""
+
 
 class ProcessGuarantee(Protocol):
     """What a media process has proved."""
@@ -52,6 +56,10 @@ class ProcessGuarantee(Protocol):
         """starting, sealed, proved, ended or failed."""
 
     @property
+    def since_ms(self) -> int:
+        """When it took this state, in service time: of a proved one, when it first proved its seal in this life."""
+
+    @property
     def hello(self) -> Hello | None:
         """The locks that are on; None before the seal."""
 
@@ -62,6 +70,10 @@ class ProcessGuarantee(Protocol):
     @property
     def proved_ms(self) -> int:
         """When it came, in service time; 0 before."""
+
+    @property
+    def written_octets(self) -> int:
+        """What the kernel has counted as written by it since its first proof, before which it reads no camera."""
 
     @property
     def why(self) -> str:

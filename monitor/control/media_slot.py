@@ -58,6 +58,8 @@ class CameraStatus:
     since_ms: int
     incarnation: int
     """The number of its process's life, from 1: when it grows, all sessions are gone."""
+    process: int
+    """The number of the process that reads it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class ProcessGuarantee:
     """The newest complete pair, of the first and the second thread; empty before."""
     proved_ms: int
     """When it came, in service time; 0 before."""
+    written_octets: int
+    """What the kernel has counted as written by it since its first proof; 0 before."""
     why: str
     """Why it is not proved, or why the life before it ended; empty where there is nothing to say."""
     door_bytes: int
@@ -114,6 +118,8 @@ class Slot:
     question: Question | None = None
     proofs: tuple[Proof, ...] = ()
     proved_ms: int = 0
+    written_before: int = 0
+    """What the kernel had counted at the first proof of this life."""
     why: str = ""
     serving: bool = False
     """Cameras and viewers may be sent: proved, or, under `warn`, at least asked and answered."""
@@ -163,6 +169,25 @@ class Slot:
         self.question = Question(secrets.token_urlsafe(24), now_ms)
         self.send(RunProof(nonce=self.question.nonce))
 
+    def ask_now(self, now_ms: int) -> None:
+        """The same for a process that serves and is not being asked already."""
+        if self.serving and self.question is None:
+            self.ask(now_ms)
+
+    def take_report(self, report: CameraReport) -> bool:
+        """Take the report of a camera. Returns whether it counts: it is of one that this process was told to read."""
+        if not self.serving or report.camera not in self.cameras:
+            return False
+        self.reports[report.camera] = report
+        self.stale.discard(report.camera)
+        return True
+
+    def retry(self, now_ms: int) -> None:
+        """Have a slot without a process begin its next life at the next tick, whatever became of the lives before."""
+        if self.process is None:
+            self.state.forgive()
+            self.relaunch_ms = now_ms
+
     def take_proof(self, proof: Proof, now_ms: int) -> Verdict | None:
         """Take the proof of one thread. None until the other's has come too, and for one that was not asked for."""
         question = self.question
@@ -173,6 +198,8 @@ class Slot:
         if len(question.answers) < 2:  # the first and the second thread's
             return None
         self.question = None
+        if not self.proofs:
+            self.written_before = max(answer.written_octets for answer in question.answers.values())
         self.proofs, self.proved_ms = (question.answers["first"], question.answers["second"]), now_ms
         broken = [attempt.name for answer in self.proofs for attempt in answer.attempts if not attempt.refused]
         named = ", ".join(dict.fromkeys(broken)) or "unknown"
@@ -190,7 +217,7 @@ class Slot:
         """How a camera of this slot is: what outweighs the process's own word, the weightiest first."""
         report = self.reports.get(camera)
         state, reason, since = self._weigh(camera, report, now_ms)
-        return CameraStatus(report, state, reason, since, self.incarnation)
+        return CameraStatus(report, state, reason, since, self.incarnation, self.index)
 
     def _weigh(
         self, camera: str, report: CameraReport | None, now_ms: int
@@ -220,6 +247,15 @@ class Slot:
         self.stale.update(overdue)
         return overdue
 
+    @property
+    def written_octets(self) -> int:
+        """What the kernel has counted as written by the process since its first proof.
+
+        Before that it reads its own program, which changes the times at which those files were last read, and the
+        kernel counts this too. It reads no camera by then, so nothing of a picture can be in it.
+        """
+        return max((proof.written_octets for proof in self.proofs), default=self.written_before) - self.written_before
+
     def guarantee(self) -> ProcessGuarantee:
         """What is known of this slot's seal."""
         process = self.process
@@ -232,6 +268,7 @@ class Slot:
             hello=self.hello,
             proofs=self.proofs,
             proved_ms=self.proved_ms,
+            written_octets=self.written_octets,
             why=self.why,
             door_bytes=process.door.bytes_in if process else 0,
             log_bytes=process.log.bytes_in if process else 0,

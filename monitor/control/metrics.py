@@ -1,4 +1,4 @@
-"""Figures for IT in Prometheus's text form: cameras, viewers, calls, seals, door. No names of people or screens.
+"""Figures for IT in Prometheus's text form: cameras, viewers, calls, the guarantee. No names of people or screens.
 
 Counters of cameras begin anew with their media process, as Prometheus expects of a restart. Whatever has no value yet
 is left out rather than shown as 0.
@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitor.control import guarantee
 from monitor.control.media_room import MediaRoom
+from monitor.control.watch import WatchReport
 from monitor.core.call_state import Call, CallEvent
 from monitor.core.camera_state import TABLE
 from monitor.core.config import Config
@@ -32,6 +34,7 @@ class Metrics(Collector):
         now_ms: Callable[[], int],
         ringing: Callable[[], int],
         viewers: Callable[[], int],
+        watch: Callable[[], WatchReport] = WatchReport,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._ack = Histogram(
@@ -46,6 +49,7 @@ class Metrics(Collector):
         self._now_ms = now_ms
         self._ringing = ringing
         self._viewers = viewers
+        self._watch = watch
 
     def on_step(self, call: Call, event: CallEvent) -> None:
         """A step of a call that stands in the journal."""
@@ -63,12 +67,36 @@ class Metrics(Collector):
         yield from self._camera_families()
         yield GaugeMetricFamily("vigil_viewer_sessions", "Viewers that are connected or connecting", self._viewers())
         yield GaugeMetricFamily("vigil_calls_ringing", "Calls that sound on screens", self._ringing())
+        yield from self._guarantee_families()
+
+    def _guarantee_families(self) -> Iterator[Metric]:
+        processes, watch = self._media.guarantee(), self._watch()
         sealed = GaugeMetricFamily(
             "vigil_media_sealed", "Whether the media process has proved its seal in time", labels=["process"]
         )
-        for number, process in enumerate(self._media.guarantee()):
+        written = GaugeMetricFamily(
+            "vigil_media_written_bytes",
+            "What the kernel counts as written to storage by it, since its first proof",
+            labels=["process"],
+        )
+        for number, process in enumerate(processes):
             sealed.add_metric([str(number)], 1.0 if process.state == "proved" else 0.0)
-        yield sealed
+            if process.proofs:
+                written.add_metric([str(number)], process.written_octets)
+        whole = guarantee.ok(processes, watch.watched)
+        yield from (sealed, written)
+        yield GaugeMetricFamily("vigil_guarantee_ok", "Whether all is proved and nothing broken", float(whole))
+        row = GaugeMetricFamily(
+            "vigil_guarantee_row_ok", "Whether a row of the guarantee holds; without those not checked", labels=["row"]
+        )
+        for finding in watch.findings:
+            if finding.verdict != "not_checked":
+                row.add_metric([str(finding.row)], float(finding.verdict == "holds"))
+        yield row
+        checked = GaugeMetricFamily("vigil_guarantee_checked_timestamp_seconds", "When the watch looked last")
+        if watch.watched.checked_ms:
+            checked.add_metric([], watch.watched.checked_ms / 1000)
+        yield checked
 
     def _camera_families(self) -> Iterator[Metric]:
         state = GaugeMetricFamily("vigil_camera_state", "1 for the state the camera has", labels=["camera", "state"])

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 
 from monitor.control.accounts import DAY_MS
+from monitor.control.evidence_log import EvidenceLog
 from monitor.control.journal import Journal
 from monitor.core.config import Retention
 from monitor.core.errors import VigilError
@@ -41,10 +42,16 @@ async def run(journal: Journal, retention: Retention, now_ms: int) -> dict[str, 
     return deleted
 
 
-async def run_logged(journal: Journal, retention: Retention, now_ms: int) -> None:
-    """The same; a journal that cannot be written now is said, and tried again the next day."""
+async def run_logged(journal: Journal, evidence: EvidenceLog, retention: Retention, now_ms: int) -> None:
+    """The same, and the chain of evidence, which has a way of its own to forget (as long as the security log is kept).
+
+    A journal that cannot be written now is said, and tried again the next day.
+    """
     try:
         await run(journal, retention, now_ms)
+        pruned = await evidence.prune(now_ms - retention.security_log_days * DAY_MS)
+        if pruned:
+            logger.info("retention: %d entries of evidence", pruned)
     except VigilError as error:
         logger.error("retention did not run: %s", error.message)  # noqa: TRY400 (our own error says it all)
 

@@ -14,7 +14,6 @@ from starlette.responses import StreamingResponse
 from monitor.control import call_journal
 from monitor.control.accounts import Identity
 from monitor.control.events import Subscriber, encode, stream
-from monitor.control.guarantee import summary
 from monitor.control.services import Services, services_of
 from monitor.control.signed_in import identify
 from monitor.core.access import permits
@@ -63,7 +62,7 @@ async def _first(services: Services, subscriber: Subscriber, last_id: int | None
             for button in services.board.buttons_json(bay):
                 first.append((None, encode("button", json.dumps({"bay": bay.id, **button}))))
     if permits(role, "guarantee"):
-        first.append((None, encode("guarantee", json.dumps(summary(services.media.guarantee())))))
+        first.append((None, encode("guarantee", json.dumps(services.guarantee_summary()))))
     return first
 
 

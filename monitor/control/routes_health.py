@@ -19,8 +19,9 @@ router = APIRouter()
 
 @router.get("/api/guarantee")
 async def guarantee(request: Request, who: Annotated[Identity, Depends(may("guarantee"))]) -> dict[str, object]:
-    """The newest proof of each media process."""
-    return proofs.full(services_of(request).media.guarantee())
+    """The newest proof of each media process, and what the watch says."""
+    services = services_of(request)
+    return proofs.full(services.media.guarantee(), services.watch.watched)
 
 
 @router.get("/healthz", dependencies=[Depends(may_see_health)])
@@ -33,6 +34,8 @@ async def healthz() -> dict[str, object]:
 async def readyz(request: Request) -> dict[str, object]:
     """The server does its work: every media process has proved its seal, and the journal can be written. 503 if not."""
     services = services_of(request)
+    if services.media.held:
+        raise Unavailable(f"no media process may run: {services.media.held}", "see /api/audit")
     waiting = [number for number, one in enumerate(services.media.guarantee()) if one.state != "proved"]
     if waiting:
         names = ", ".join(str(number) for number in waiting)

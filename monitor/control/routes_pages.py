@@ -16,6 +16,9 @@ from starlette.responses import Response
 
 from monitor.control.services import services_of
 from monitor.core.errors import NotFound
+from monitor.evidence.web_source import PAGES, index_of, web_dir
+
+__all__ = ["TYPES", "files_router", "index_of", "router", "web_dir"]
 
 router = APIRouter()
 
@@ -28,36 +31,8 @@ TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
-"""Not the machine's own list, which may be anything. Nothing else is served."""
+"""Of each kind that is served (`web_source.SUFFIXES`). Not the machine's own list, which may be anything."""
 _METHODS = ["GET", "HEAD"]
-
-
-def web_dir() -> Path:
-    """Where the pages are: in the installed package, else beside it in the repository."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "web"
-    return inside if inside.is_dir() else package.parent / "web"
-
-
-def index_of(web: Path) -> dict[str, Path]:
-    """The files that are served, by their path below `/`."""
-    return {
-        path.relative_to(web).as_posix(): path
-        for path in sorted(web.rglob("*"))
-        if path.suffix in TYPES and path.is_file() and not path.is_symlink() and "node_modules" not in path.parts
-    }
-
-
-@router.api_route("/", methods=_METHODS, include_in_schema=False)
-async def wall(request: Request) -> Response:
-    """The wall."""
-    return await _file(request, "index.html")
-
-
-@router.api_route("/sign-in", methods=_METHODS, include_in_schema=False)
-async def sign_in(request: Request) -> Response:
-    """Sign-in, by link or by token."""
-    return await _file(request, "sign-in.html")
 
 
 @router.api_route("/button/{button}", methods=_METHODS, include_in_schema=False)
@@ -90,3 +65,7 @@ async def _file(request: Request, name: str) -> Response:
     except OSError:
         raise NotFound("there is no such page", "the web pages are not where this installation has them") from None
     return Response(content, media_type=TYPES[path.suffix])
+
+
+for _address, _name in PAGES.items():
+    router.add_api_route(_address, _endpoint(_name), methods=_METHODS, include_in_schema=False)

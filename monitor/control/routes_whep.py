@@ -9,15 +9,26 @@ from starlette.requests import Request
 
 from monitor.control.accounts import Identity
 from monitor.control.services import services_of
-from monitor.control.signed_in import may
+from monitor.control.signed_in import identify
 from monitor.control.viewers import StreamName
+from monitor.core.access import require
 from monitor.core.config_tables import SUB
 from monitor.core.errors import InputError, NotFound, Unavailable, UnsupportedMediaType
 
 router = APIRouter()
 
 SDP = "application/sdp"
-Watcher = Annotated[Identity, Depends(may("watch"))]
+
+
+async def _watcher(bay: str, request: Request) -> Identity:
+    """Who sends this, where the role permits it: bays are for staff's eyes, the audit's own canary for the auditor's.
+    Raises as `signed_in.may`."""
+    identity = await identify(request)
+    require(identity.role, "audit" if bay in services_of(request).canaries.cameras else "watch")
+    return identity
+
+
+Watcher = Annotated[Identity, Depends(_watcher)]
 
 
 @router.post("/whep/{bay}", status_code=201)
@@ -25,8 +36,9 @@ async def watch(bay: str, request: Request, who: Watcher, stream: Annotated[Stre
     """Watch a bay: 201 with the answer and `Location`. `stream=sub` is the smaller stream, the main one where the bay
     has none."""
     services = services_of(request)
-    known = services.bay(bay)
-    if known.camera is None:
+    is_canary = bay in services.canaries.cameras
+    known = None if is_canary else services.bay(bay)
+    if known is not None and known.camera is None:
         raise NotFound("this bay has no camera", "see /api/bays")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != SDP:
         raise UnsupportedMediaType(f"an offer is sent as {SDP}", f"set Content-Type: {SDP}")
@@ -36,7 +48,7 @@ async def watch(bay: str, request: Request, who: Watcher, stream: Annotated[Stre
         raise InputError(
             "the offer is not a session description", "send the browser's SDP offer as it stands"
         ) from None
-    stream = stream if known.camera_sub else "main"
+    stream = stream if known is not None and known.camera_sub else "main"
     camera = bay + SUB if stream == "sub" else bay
     local = request.scope.get("server")
     candidates = await services.candidates.for_request(local[0] if local else None)
@@ -50,7 +62,8 @@ async def watch(bay: str, request: Request, who: Watcher, stream: Annotated[Stre
 async def leave(bay: str, viewer: str, request: Request, who: Watcher) -> Response:
     """End a session of one's own."""
     services = services_of(request)
-    services.bay(bay)
+    if bay not in services.canaries.cameras:
+        services.bay(bay)
     services.viewers.close(viewer, who)
     return Response(status_code=200)
 

@@ -11,15 +11,21 @@ from starlette.requests import HTTPConnection
 from monitor.control.accounts import Accounts
 from monitor.control.bay_board import BayBoard
 from monitor.control.call_desk import CallDesk
+from monitor.control.camera_storage import CameraStorage
+from monitor.control.canaries import CanaryDesk
 from monitor.control.candidates import Candidates
 from monitor.control.clock import ServiceClock
 from monitor.control.curtains import CurtainDesk
 from monitor.control.events import EventHub
+from monitor.control.evidence_log import EvidenceLog
 from monitor.control.failure_limit import FailureLimit
+from monitor.control.guarantee import summary
 from monitor.control.journal import Journal
 from monitor.control.media_room import MediaRoom
 from monitor.control.metrics import Metrics
+from monitor.control.proof_desk import ProofDesk
 from monitor.control.viewers import ViewerDesk
+from monitor.control.watch import Watch
 from monitor.core.config import Bay, Config
 from monitor.core.errors import NotFound
 
@@ -42,8 +48,17 @@ class Services:
     board: BayBoard
     viewers: ViewerDesk
     metrics: Metrics
+    watch: Watch
+    evidence: EvidenceLog
+    storage: CameraStorage
+    proofs: ProofDesk
     candidates: Candidates
+    canaries: CanaryDesk
     failures: FailureLimit = field(default_factory=FailureLimit)
+
+    def guarantee_summary(self) -> dict[str, object]:
+        """The `guarantee` event as it is now."""
+        return summary(self.media.guarantee(), self.watch.watched)
 
     def bay(self, bay_id: str) -> Bay:
         """The bay of this id. Raises NotFound."""

@@ -28,6 +28,7 @@ from monitor.control.journal import FILE_NAME, Journal
 from monitor.control.media_room import MediaRoom
 from monitor.control.routes_events import clock_json
 from monitor.control.services import Services
+from monitor.control.watch import Look
 from monitor.core.config import Config
 from monitor.core.errors import Conflict, SealError, Unavailable, VigilError
 from monitor.core.messages import AddCamera
@@ -61,13 +62,16 @@ class Site:
         banner: Callable[[SiteReady], None] | None = None,
         outages: Mapping[str, float] | None = None,
         make_media: MakeMedia | None = None,
+        look: Look | None = None,
     ) -> None:
-        """`tls`: paths of certificate and key. `make_media` is for tests; without it the real media room is made."""
+        """`tls`: paths of certificate and key. `make_media` and `look` are for tests; without them the real media room
+        is made, and the watch looks at this machine."""
         self.config = config
         self._tls = tls
         self._banner = banner
         self._outages = outages or {}
         self._make_media = make_media or supervised
+        self._look = look
         self._stop = asyncio.Event()
         self.services: Services | None = None
         """While it runs."""
@@ -80,11 +84,19 @@ class Site:
         """Run until SIGINT, SIGTERM or `stop`, then end everything within two seconds.
 
         Raises Unavailable (journal, port), Conflict (state directory in use), SealError (a media process that cannot be
-        sealed under `enforce = "strict"`), InputError (certificate).
+        sealed under `enforce = "strict"`), InputError (certificate, signing key).
         """
         state_dir = Path(self.config.server.state_dir)
         with self._signals(), _only_server(state_dir), _opened(state_dir / FILE_NAME) as journal:
-            services = build(self.config, journal, self._make_media, tls=self._tls is not None, outages=self._outages)
+            services = build(
+                self.config,
+                journal,
+                self._make_media,
+                tls=self._tls is not None,
+                outages=self._outages,
+                look=self._look,
+            )
+            await services.evidence.record_start(services.version)
             await services.viewers.restore()
             await services.calls.restore()
             server = self.config.server
@@ -100,6 +112,7 @@ class Site:
                     await self._wind_down(services, http)
                 for task in done - {stopped}:
                     await task  # raises what ended it
+                await services.evidence.record_stop()
             finally:
                 await self._wind_down(services, http)
                 self.services = None
@@ -111,6 +124,8 @@ class Site:
             _tick_clock(services),
             _tick(services),
             _keep_retention(services),
+            services.watch.run(),
+            services.storage.run(),
             self._announce(services, http.port),
         ]
 
@@ -234,7 +249,7 @@ async def end_what_is_over(services: Services) -> None:
 
 async def _keep_retention(services: Services) -> None:
     while True:
-        await retention.run_logged(services.journal, services.config.retention, wall_ms())
+        await retention.run_logged(services.journal, services.evidence, services.config.retention, wall_ms())
         await asyncio.sleep(retention.EVERY_SECONDS)
 
 

@@ -140,8 +140,7 @@ class Supervisor:
     def prove(self) -> None:
         """Have every process that serves prove its seal now, instead of within a minute."""
         for slot in self._slots:
-            if slot.serving and slot.question is None:
-                slot.ask(self._now())
+            slot.ask_now(self._now())
 
     def end_process(self, index: int, why: str) -> None:
         """End a process whose seal was seen to be broken from outside; it is replaced like any that died."""
@@ -183,9 +182,7 @@ class Supervisor:
     def retry(self) -> None:
         """Try failed processes again now, instead of within a minute: the operator mended something."""
         for slot in self._slots:
-            if slot.process is None:
-                slot.state.forgive()
-                slot.relaunch_ms = self._now()
+            slot.retry(self._now())
 
     # ---- lives -------------------------------------------------------------------------------------------------------
 
@@ -251,9 +248,7 @@ class Supervisor:
         if slot.ending:
             return
         if isinstance(message, CameraReport):
-            if slot.serving and message.camera in slot.cameras:
-                slot.reports[message.camera] = message
-                slot.stale.discard(message.camera)
+            if slot.take_report(message):
                 self._on_camera(message.camera)
         elif isinstance(message, Hello):
             slot.hello = message

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import unquote
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -44,6 +46,16 @@ class AddressError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where a camera is, and who asks it. `repr` leaves user and password out."""
+
+    host: str
+    """A name, an IPv4 address, or an IPv6 address without brackets."""
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 class Address:
@@ -118,6 +130,17 @@ class Address:
     def secret(self) -> str:
         """The whole address with its password: for the door, never for a log, an error or an answer."""
         return self._secret
+
+    def login(self) -> Login | None:
+        """Host, user and password of an `rtsp:` address, percent-decoded (RFC 3986 section 2.1); None for any other.
+
+        For asking the camera itself, and under the same rule as `secret`.
+        """
+        match = _RTSP.fullmatch(self._secret) if self.kind == "rtsp" else None
+        if match is None:
+            return None
+        user, _, password = (match["user"] or "").partition(":")
+        return Login(match["host"].lower().strip("[]"), unquote(user), unquote(password))
 
     def __str__(self) -> str:
         return self._shown

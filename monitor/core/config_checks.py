@@ -14,6 +14,8 @@ from monitor.core.config_tables import MAX_PORT, SUB, Config
 
 MAX_FILES = 64
 """As `messages.Start.readable`."""
+CANARY = ".canary"
+"""Behind a media process's name it names the audit's own camera, so no id may end in it."""
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 CALLS_REASON_DAYS = 180
 ACCESS_REASON_DAYS = 400
@@ -43,6 +45,8 @@ def _ids(config: Config) -> Iterator[Problem]:
             yield Problem(("bays", position), "a bay has a camera, a button or both", "add camera or [[bays.buttons]]")
         if bay.camera_sub and not bay.camera:
             yield Problem(("bays", position, "camera_sub"), "a sub stream needs a main stream", "set camera too")
+        if bay.serial and not (bay.camera and bay.camera.kind == "rtsp"):
+            yield Problem(("bays", position, "serial"), "a serial number needs an rtsp camera", "leave it out")
 
 
 def _id(value: str, path: tuple[str | int, ...], taken: set[str], what: str) -> Iterator[Problem]:
@@ -50,6 +54,8 @@ def _id(value: str, path: tuple[str | int, ...], taken: set[str], what: str) -> 
         yield Problem(path, f"not the id of a {what}", "use a-z, 0-9, dot, hyphen and underscore, like bay-1")
     elif value.endswith(SUB):
         yield Problem(path, f"an id does not end in {SUB}", "that names a camera's sub stream")
+    elif value.endswith(CANARY):
+        yield Problem(path, f"an id does not end in {CANARY}", "that names the audit's own cameras")
     elif value in taken:
         yield Problem(path, f"the {what} id {value} is there twice", "give each its own id")
     taken.add(value)
@@ -110,6 +116,8 @@ def _camera_warnings(config: Config) -> Iterator[tuple[str, str]]:
             yield f"bay {bay.id} has a camera and no call button", "give it [[bays.buttons]]"
         if bay.camera and bay.camera.kind == "rtsp" and not bay.sign:
             yield f"bay {bay.id} has a camera and no sign is named", "hang a sign up and say where: sign = …"
+        if bay.camera and bay.camera.kind == "rtsp" and not bay.onvif_port:
+            yield f"the camera of bay {bay.id} is not asked whether it records by itself", "set onvif_port"
     for camera, _, address in config.cameras():
         if address.kind == "rtsp" and not address.has_password:
             yield f"camera {camera} has no password", "set one in the camera, and rtsp://user:${PASSWORD}@… here"

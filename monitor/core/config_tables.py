@@ -153,6 +153,10 @@ class Bay(_Table):
     camera_sub: Address | None = None
     """The camera's smaller stream, for the tiles of the wall."""
     transport: Literal["tcp", "udp"] = "tcp"
+    onvif_port: Annotated[int, Field(ge=0, le=MAX_PORT)] = 80
+    """Where the camera is asked over ONVIF whether it records by itself. 0: it is not asked, and that shows."""
+    serial: Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    """The camera's serial number, as it gives it over ONVIF: another device at its address is seen by it."""
     sign: Text = ""
     """Where the sign that tells of this camera hangs: "door to the recovery room"."""
     buttons: Annotated[tuple[Button, ...], Field(strict=False, max_length=16)] = ()

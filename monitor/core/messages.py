@@ -169,7 +169,7 @@ class Proof(Message):
     attempts: Annotated[list[Attempt], Field(max_length=200)]
     took_ms: Count
     written_octets: Count = 0
-    """What the kernel has counted so far as written to block devices by this process (getrusage(2), ru_oublock)."""
+    """What the kernel has counted since the seal as written to block devices by this process."""
 
 
 class CameraReport(Message):

@@ -21,7 +21,7 @@ def unsafe(kind: Any) -> list[str]:
     """Where in a type something could hold bytes of a picture, or has no bound. Empty where all is well."""
     schema = TypeAdapter(kind).core_schema
     definitions = {one["ref"]: one for one in _definitions(schema)}
-    return list(_walk(schema, "", definitions))
+    return list(_walk(dict(schema), "", definitions))
 
 
 def _definitions(node: Any) -> Iterator[dict[str, Any]]:

@@ -37,10 +37,10 @@ from monitor.core.messages import (
     decode_for_media,
 )
 from monitor.core.process_state import EXIT_CANNOT_START, EXIT_NOT_STARTED_BY_US, EXIT_UNSEALED
-from monitor.link import Door, receive_one
+from monitor.link import Door, receive_one, receive_sealed
 from monitor.media import quiet_log
 from monitor.media.seal import STREAMS, SealReport, SealSpec, die_with_parent, seal
-from monitor.media.seal_proof import ProofRun, run_proof
+from monitor.media.seal_proof import ProofRun, run_proof, written_octets
 
 logger = logging.getLogger("monitor.media.process")  # not __name__, which is __main__ here
 
@@ -131,6 +131,7 @@ class _Process:
         self._door: Door[ToMedia] | None = None
         self._over: asyncio.Event = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._written_before = written_octets()
         self._proving = False
         self._next_nonce = ""
         self._faults: dict[str, int] = {}
@@ -140,7 +141,7 @@ class _Process:
         """Until told to stop or the door closes. Returns the exit code."""
         self._loop.set_exception_handler(self._unhandled)
         self._loop.add_signal_handler(signal.SIGTERM, self._over.set)
-        self._door = Door(self._sock, decode_for_media, self._on_message, self._on_closed)
+        self._door = Door(self._sock, decode_for_media, self._on_message, self._on_closed, receive=receive_sealed)
         try:
             port = await self._relay.start()
         except OSError as error:
@@ -196,13 +197,13 @@ class _Process:
         threading.Thread(target=self._prove_second, args=(nonce,), name="proof", daemon=True).start()
 
     async def _prove_first(self, nonce: str) -> None:
-        run = ProofRun(nonce, "first", self._report.memory)
+        run = ProofRun(nonce, "first", self._report.memory, self._written_before)
         while run.run_some(WAYS_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: packets get their turn
             await asyncio.sleep(0)
         self._send(run.result())
 
     def _prove_second(self, nonce: str) -> None:
-        proof = run_proof(nonce, "second", self._report.memory)
+        proof = run_proof(nonce, "second", self._report.memory, self._written_before)
         self._loop.call_soon_threadsafe(self._proved_second, proof)
 
     def _proved_second(self, proof: Proof) -> None:

@@ -38,7 +38,11 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +:@,-]")
 class ProofRun:
     """One proof from the thread that calls it. Under `memory` it says which lock keeps memory from swap."""
 
-    def __init__(self, nonce: str, thread: Literal["first", "second"], memory: seal.MemoryLock) -> None:
+    def __init__(
+        self, nonce: str, thread: Literal["first", "second"], memory: seal.MemoryLock, written_before: int = 0
+    ) -> None:
+        """`written_before` is what `written_octets` said when the seal was closed."""
+        self._written_before = written_before
         self._nonce = nonce
         self._thread = thread
         self._started = time.monotonic()
@@ -72,7 +76,7 @@ class ProofRun:
             tried=self._tried,
             refused=self._refused,
             attempts=[*broken.values(), *refused, *more][:_MAX_ATTEMPTS],
-            written_octets=resource.getrusage(resource.RUSAGE_SELF).ru_oublock * _BLOCK,
+            written_octets=max(0, written_octets() - self._written_before),
             took_ms=round((time.monotonic() - self._started) * 1000),
         )
 
@@ -90,9 +94,19 @@ class ProofRun:
             self._succeeded.append(attempt)
 
 
-def run_proof(nonce: str, thread: Literal["first", "second"], memory: seal.MemoryLock = "no-swap") -> Proof:
+def written_octets() -> int:
+    """What the kernel has counted so far as written to block devices by this process (getrusage(2), ru_oublock).
+
+    Before the seal it need not be 0: reading a file may have the file system note when it was read.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_oublock * _BLOCK
+
+
+def run_proof(
+    nonce: str, thread: Literal["first", "second"], memory: seal.MemoryLock = "no-swap", written_before: int = 0
+) -> Proof:
     """A whole proof at once. Takes some tens of milliseconds."""
-    run = ProofRun(nonce, thread, memory)
+    run = ProofRun(nonce, thread, memory, written_before)
     while run.run_some(64):
         pass
     return run.result()

@@ -7,8 +7,9 @@ They must be harmless where the seal is off: `seal_ways.py` says how.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
-import secrets
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -41,7 +42,8 @@ def ways_of_calls() -> list[Way]:
         ("shmget", _shared_memory),
         ("msgget", _system_queue),
         ("semget", partial(_refused_call, "semget", _PRIVATE_KEY, -1, 0)),
-        ("mq_open", _message_queue),
+        # One that is not there: where Landlock alone is on, a queue could be made and not be taken away again.
+        ("mq_open", partial(_refused_call, "mq_open", b"vigil-proof-no-such-queue", os.O_RDWR, 0, None)),
         ("add_key", partial(_refused_call, "add_key", None, None, None, 0, 0)),
         ("userfaultfd", partial(_made_descriptor, "userfaultfd", 0)),
         ("io_uring_setup", partial(_refused_call, "io_uring_setup", 1, None)),
@@ -59,6 +61,10 @@ def ways_of_calls() -> list[Way]:
         ("unshare", partial(_refused_call, "unshare", 1)),  # no such flag
         ("setns", partial(_refused_call, "setns", _NO_DESCRIPTOR, 0)),
         ("ioctl FICLONE", partial(_refused_call, "ioctl", _NO_DESCRIPTOR, 0x40049409, 0)),
+        ("recvmsg", partial(_refused_call, "recvmsg", _NO_DESCRIPTOR, None, 0)),
+        ("shared file mapping", _shared_file),
+        ("munlock", partial(_refused_call, "munlock", 0, 0)),
+        ("outlive the parent", _outlive),
         ("local socket", _local_socket),
         ("local datagram pair", _datagram_pair),
         ("raise a limit", _raise_limit),
@@ -118,11 +124,16 @@ def _system_queue() -> None:
         syscalls.call("msgctl", queue, _IPC_RMID, None)
 
 
-def _message_queue() -> None:
-    name = f"vigil-proof-{secrets.token_hex(8)}".encode()
-    os.close(syscalls.call("mq_open", name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, None))
-    with contextlib.suppress(OSError):
-        syscalls.call("mq_unlink", name)
+def _shared_file() -> None:
+    """For reading, of a file that may be read: how it can be written then is not the kernel's to ask again."""
+    with open(__file__, "rb") as file:
+        mmap.mmap(file.fileno(), mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ).close()
+
+
+def _outlive() -> None:
+    """Have the kernel end this process with its parent, as it does already: without the filter nothing changes."""
+    set_death_signal = 1
+    syscalls.prctl(set_death_signal, signal.SIGKILL)
 
 
 def _local_socket() -> None:

@@ -6,8 +6,11 @@ errno, not a kill, so that a library that merely tries goes on and the proof can
 a foreign architecture, which nothing here makes, ends the process.
 
 Where a flag decides, the call is looked into: `clone` makes threads but no processes, `openat` reads but does not
-write, `socket` speaks IP but reaches no local service (/dev/log, journald, a recorder). `clone3` and `openat2` keep
-their flags in memory that a filter cannot see: they answer ENOSYS, and glibc falls back.
+write, `mmap` shares memory but no file's, `socket` speaks IP but reaches no local service (/dev/log, journald, a
+recorder). `clone3` and `openat2` keep their flags in memory that a filter cannot see: they answer ENOSYS, and glibc
+falls back. So does `recvmsg`, by which a descriptor could be passed in: it is refused, and `recvfrom` does for us. A
+descriptor from outside would be written in spite of Landlock (a disk, a sysctl, a mapped file), for Landlock asks when
+a file is opened, and RLIMIT_FSIZE binds only calls that write to regular files.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ ABSENT = 0x00050000 | errno.ENOSYS
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
 _PR_SET_DUMPABLE = 4
@@ -41,16 +45,24 @@ _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _NETLINK_ROUTE = 0
 _SOCK_STREAM = 1
 
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
+"""MAP_SHARED_VALIDATE has the first bit too; MAP_PRIVATE has not."""
+
 _IOCTLS = (
-    0x40049409,  # FICLONE
-    0x4020940D,  # FICLONERANGE
-    0xC0189436,  # FIDEDUPERANGE
-    0x40086602,  # FS_IOC_SETFLAGS
-    0x401C5820,  # FS_IOC_FSSETXATTR
-    0x40087602,  # FS_IOC_SETVERSION
-    0x5412,  # TIOCSTI: typing into a terminal
-    0x541C,  # TIOCLINUX
+    0x5401,  # TCGETS, by which isatty asks
+    0x5411,  # SIOCOUTQ
+    0x5413,  # TIOCGWINSZ
+    0x541B,  # FIONREAD
+    0x5421,  # FIONBIO
+    0x5450,  # FIONCLEX
+    0x5451,  # FIOCLEX
+    0x8910,  # SIOCGIFNAME, and what else reads an interface's name and address
+    0x8912,  # SIOCGIFCONF
+    0x8913,  # SIOCGIFFLAGS
+    0x8915,  # SIOCGIFADDR
+    0x8933,  # SIOCGIFINDEX
 )
+"""All that may be asked of a descriptor. File systems have dozens of others that write: clone, swap, resize, label."""
 
 # struct seccomp_data: int nr, u32 arch, u64 instruction_pointer, u64 args[6]; both architectures are little-endian.
 _NR, _ARCH = 0, 4
@@ -124,6 +136,7 @@ def _looked_into() -> dict[str, list[Instruction]]:
             _load(_low(0)),
             Instruction(_JUMP_EQUAL, 0, len(only_zero), _PR_SET_DUMPABLE),
             *only_zero,
+            Instruction(_JUMP_EQUAL, 2, 0, _PR_SET_PDEATHSIG),
             Instruction(_JUMP_EQUAL, 1, 0, _PR_SET_MM),
             Instruction(_JUMP_EQUAL, 0, 1, _PR_SET_PTRACER),
             _answer(REFUSE),
@@ -149,9 +162,14 @@ def _looked_into() -> dict[str, list[Instruction]]:
             _answer(ALLOW),
             _answer(REFUSE),
         ],
-        "ioctl": [
-            _load(_low(1)),
-            *(part for request in _IOCTLS for part in (Instruction(_JUMP_EQUAL, 0, 1, request), _answer(REFUSE))),
+        "ioctl": _only(_IOCTLS, _low(1)),
+        # A file that is mapped and shared is written without any call that could be refused: nor may it be mapped for
+        # reading, for mprotect could make it writable later.
+        "mmap": [
+            _load(_low(3)),
+            Instruction(_JUMP_BITS, 0, 2, _MAP_SHARED),
+            Instruction(_JUMP_BITS, 1, 0, _MAP_ANONYMOUS),
+            _answer(REFUSE),
             _answer(ALLOW),
         ],
     }

@@ -51,6 +51,9 @@ DENIED: dict[str, Numbers] = {
     # memory that outlives the process, or that the disk gets to see
     "swapon": (167, 224),
     "swapoff": (168, 225),
+    "mlockall": (151, 230),  # called once more, without MCL_FUTURE, it would undo the seal's own
+    "munlock": (150, 229),
+    "munlockall": (152, 231),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -75,6 +78,9 @@ DENIED: dict[str, Numbers] = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
+    # descriptors from outside: none can be received (SCM_RIGHTS), whoever passes one; recvfrom is enough for us
+    "recvmsg": (47, 212),
+    "recvmmsg": (299, 243),
     # the kernel itself, and ways round this filter
     "kexec_load": (246, 104),
     "kexec_file_load": (320, 294),
@@ -87,6 +93,8 @@ DENIED: dict[str, Numbers] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    "io_setup": (206, 0),
+    "io_submit": (209, 2),
     "perf_event_open": (298, 241),
     "iopl": (172, None),
     "ioperm": (173, None),
@@ -108,6 +116,7 @@ DENIED: dict[str, Numbers] = {
     "vmsplice": (278, 75),
     "sendfile": (40, 71),
     "copy_file_range": (326, 285),
+    "remap_file_pages": (216, 234),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     # names and attributes of files
@@ -160,6 +169,7 @@ LOOKED_INTO: dict[str, Numbers] = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "ioctl": (16, 29),
+    "mmap": (9, 222),
 }
 """Decided by their arguments, or answered with ENOSYS so that the caller takes a call whose arguments can be seen."""
 
@@ -170,6 +180,5 @@ NEEDED: dict[str, Numbers] = {
     "capset": (126, 91),
     "gettid": (186, 178),
     "madvise": (28, 233),
-    "mlockall": (151, 230),
 }
 """What the seal itself calls by number."""

@@ -24,7 +24,7 @@ _MADV_DONTDUMP = getattr(mmap, "MADV_DONTDUMP", 16)
 
 
 def private_memory(size: int) -> mmap.mmap:
-    """Zeroed memory of this process alone for payloads: `size` bytes, left out of any core dump (GUARANTEE.md row 6)."""
+    """Zeroed memory of this process alone, `size` bytes, for payloads: left out of core dumps (GUARANTEE.md row 6)."""
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(_MADV_DONTDUMP)
     return memory

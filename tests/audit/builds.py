@@ -62,5 +62,6 @@ def at_each_sei(code: str) -> Patch:
     return Patch(
         "monitor/media/stream.py",
         "        self._look(payload, arrival_ms)\n",
-        f"        if payload[0] & 31 == 6 and len(payload) > 60:\n            {code}\n        self._look(payload, arrival_ms)\n",
+        "        if payload[0] & 31 == 6 and len(payload) > 60:\n"
+        f"            {code}\n        self._look(payload, arrival_ms)\n",
     )

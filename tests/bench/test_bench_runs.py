@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import fanout, first_frame, press
+from tests.bench import fanout, first_frame, press, watch
 from tests.bench.report import Result, Row, quantile
 from tests.bench.senders import Picture
 
@@ -37,6 +37,13 @@ def test_fanout(tmp_path: Path) -> None:
     rate = _values(result, "packets a viewer and second")
     # At least one packet for each picture, or what was counted are not the camera's pictures.
     assert min(rate.vigil + rate.peer) > SMALL.fps * 0.6
+
+
+def test_watch(tmp_path: Path) -> None:
+    result = watch.measure(watch.Setting(rounds=3, processes=1, bays=1))
+    _complete(result, tmp_path)
+    one, share, proofs, both = (row.vigil[0] for row in result.rows)
+    assert 0 < one < 1000 and 0 < share < both and 0 < proofs < both
 
 
 @pytest.mark.browser

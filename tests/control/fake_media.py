@@ -31,6 +31,7 @@ class FakeStatus:
     reason: CameraReason = ""
     since_ms: int = 0
     incarnation: int = 1
+    process: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class FakeGuarantee:
     pid: int = 4242
     incarnation: int = 1
     state: ProcessStateName = "proved"
+    since_ms: int = 1
     hello: Hello | None = None
     proofs: tuple[Proof, ...] = ()
     proved_ms: int = 1
+    written_octets: int = 0
     why: str = ""
     door_bytes: int = 10
     log_bytes: int = 0
@@ -182,8 +185,14 @@ class FakeMedia:
         self.ended_processes.append((index, why))
 
     def prove(self) -> None:
-        """Count."""
+        """Count, and answer with a new proof a moment later."""
         self.proofs_asked += 1
+        nonce = f"{self.proofs_asked:020d}"
+        proofs = tuple(proof.model_copy(update={"nonce": nonce}) for proof in self.process.proofs)
+        asyncio.get_running_loop().call_later(0.02, self._proved, proofs)
+
+    def _proved(self, proofs: tuple[Proof, ...]) -> None:
+        self.process = replace(self.process, proofs=proofs, proved_ms=self.proofs_asked)
 
     def add_camera(self, index: int, camera: AddCamera) -> None:
         """As the real one: a camera that connects."""

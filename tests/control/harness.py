@@ -18,6 +18,7 @@ from monitor.control.services import Services
 from monitor.control.site import Site
 from monitor.core.config import Address, Bay, Button, Clinic, Config, Media, Retention, Server
 from tests.control.fake_media import FakeMedia
+from tests.control.fake_watch import FakeLook
 
 PASSWORD = "s3cret-of-the-camera"
 
@@ -43,6 +44,7 @@ def config(state_dir: Path, *, max_viewers: int = 200, retention: Retention | No
                 id="bay-1",
                 name="Leje 1",
                 camera=Address(f"rtsp://viewer:{PASSWORD}@192.0.2.11/main"),
+                onvif_port=0,
                 camera_sub=Address(f"rtsp://viewer:{PASSWORD}@192.0.2.11/sub"),
                 buttons=(Button(id="bay-1-tablet", kind="web"),),
             ),
@@ -50,6 +52,7 @@ def config(state_dir: Path, *, max_viewers: int = 200, retention: Retention | No
                 id="bay-2",
                 name="Leje 2",
                 camera=Address(f"rtsp://viewer:{PASSWORD}@192.0.2.12/main"),
+                onvif_port=0,
                 buttons=(Button(id="bay-2-tablet", kind="web"),),
             ),
             Bay(id="toilet", name="Toilet", buttons=(Button(id="toilet-cord", kind="http"),)),
@@ -68,6 +71,8 @@ class Running:
     """Without any sign-in."""
     base: str
     state_dir: Path
+    look: FakeLook
+    """What the watch sees."""
 
     def token(self, role: str, name: str = "", button: str | None = None) -> str:
         """A new token's secret; a button's belongs to the first bay's tablet unless told otherwise."""
@@ -104,7 +109,8 @@ async def running(state_dir: Path, configured: Config | None = None) -> AsyncIte
 
     configured = configured or config(state_dir)
     ready = asyncio.Event()
-    site = Site(configured, tls=None, banner=lambda _: ready.set(), make_media=make_media)
+    look = FakeLook()
+    site = Site(configured, tls=None, banner=lambda _: ready.set(), make_media=make_media, look=look)
     task = asyncio.create_task(site.run())
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({task, waiting}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +122,7 @@ async def running(state_dir: Path, configured: Config | None = None) -> AsyncIte
     base = f"http://127.0.0.1:{configured.server.port}"
     try:
         async with httpx2.AsyncClient(base_url=base, timeout=10) as client:
-            yield Running(site, services, made[0], client, base, state_dir)
+            yield Running(site, services, made[0], client, base, state_dir, look)
     finally:
         site.stop()
         await asyncio.wait_for(task, 5)

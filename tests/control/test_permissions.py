@@ -29,11 +29,15 @@ GUARDED: dict[tuple[str, str], Action | None] = {
     ("POST", "/api/calls/{call}/close"): "close",
     ("GET", "/api/events"): None,
     ("GET", "/api/guarantee"): "guarantee",
+    ("GET", "/api/audit"): "audit",
+    ("POST", "/api/audit/proof"): "audit",
+    ("POST", "/api/audit/canary"): "audit",
+    ("DELETE", "/api/audit/canary"): "audit",
     ("GET", "/api/me"): None,
     ("DELETE", "/api/session"): None,
 }
 """What each guarded route needs; None: any sign-in."""
-OPEN = {("OPTIONS", "/whep/{bay}"), ("POST", "/api/session")}
+OPEN = {("OPTIONS", "/whep/{bay}"), ("POST", "/api/session"), ("GET", "/api/notice")}
 ON_LOOPBACK = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 
 
@@ -48,6 +52,8 @@ def _request(on: Running, method: str, path: str, viewer: str, call: str) -> dic
         request["json"] = {"closed": False}
     elif path.endswith("/close"):
         request["json"] = {"presence": True}
+    elif path == "/api/audit/canary" and method == "POST":
+        request["json"] = {"port": 9}
     elif path == "/api/bays/{bay}/calls":
         request["json"] = {"id": str(uuid.uuid4()), "button": "bay-1-tablet"}
     return request

@@ -17,7 +17,7 @@ import pytest
 from monitor.control import supervisor
 from monitor.control.supervisor import Supervisor, SupervisorSettings
 from monitor.core.camera_state import REPORT_OVERDUE_MS
-from monitor.core.errors import BadOffer, NotFound, TooMany, Unavailable
+from monitor.core.errors import BadOffer, Conflict, NotFound, TooMany, Unavailable
 from monitor.core.messages import AddCamera
 from monitor.core.service_clock import offset_ms
 
@@ -415,6 +415,111 @@ def test_the_process_ends_with_the_control_process() -> None:
         async with asyncio.timeout(5):
             await slot.process.ended.wait()
         await watched.stop()
+
+    go(work)
+
+
+# ---- what the watch and the audit ask for ----------------------------------------------------------------------------
+
+
+def test_held_nothing_runs_and_released_everything_comes_back() -> None:
+    async def work() -> None:
+        async with running([camera("bay-1")], spare=True) as watched:
+            await until(lambda: watched.spare_pid != 0)
+            await until(lambda: watched.shows("bay-1") == ("live", ""))
+            await watched.add_viewer("bay-1", VIEWER, "offer")
+            pids = [watched.guarantee()[0].pid, watched.spare_pid]
+            watched.hold("swap is on")
+            assert watched.held == "swap is on"
+            assert watched.shows("bay-1") == ("failed", "guarantee-broken")
+            with pytest.raises(Unavailable):
+                await watched.add_viewer("bay-1", VIEWER + "-2", "offer")
+            await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5)
+            await until(lambda: watched.closed == [(VIEWER, "process-lost")], 5)
+            watched.hold("another reason")  # held already: nothing changes
+            assert watched.held == "swap is on"
+            watched.retry()  # what is held is not to be had by trying again
+            await asyncio.sleep(4 * supervisor.TICK_SECONDS)
+            assert watched.guarantee()[0].pid == watched.spare_pid == 0
+            assert watched.guarantee()[0].why == "swap is on"
+            assert watched.shows("bay-1") == ("failed", "guarantee-broken")
+            watched.release()
+            assert watched.held == ""
+            assert watched.shows("bay-1")[0] == "connecting"
+            await until(lambda: watched.shows("bay-1") == ("live", ""))
+            assert watched.state() == "proved"
+            watched.release()  # nothing is held: nothing changes
+            assert watched.guarantee()[0].incarnation == 2
+
+    go(work)
+
+
+def test_released_before_the_old_process_is_gone() -> None:
+    async def work() -> None:
+        async with running([camera("bay-1")]) as watched:
+            await until(lambda: watched.state() == "proved")
+            watched.hold("swap is on")
+            watched.release()
+            await until(lambda: watched.shows("bay-1") == ("live", ""))
+            assert watched.guarantee()[0].incarnation == 2
+
+    go(work)
+
+
+def test_a_process_that_is_seen_to_be_broken_is_ended_and_replaced() -> None:
+    async def work() -> None:
+        cameras = [camera("bay-1"), camera("bay-2")]
+        async with running(cameras, processes=2) as watched:
+            await until(lambda: watched.state(0) == watched.state(1) == "proved")
+            first, second = watched.guarantee()
+            watched.end_process(1, "its core limit is not 0")
+            assert watched.guarantee()[1].why == "its core limit is not 0"
+            assert watched.shows("bay-2") != ("live", "")
+            await until(lambda: watched.guarantee()[1].incarnation == 2)
+            await until(lambda: watched.state(1) == "proved")
+            assert not Path(f"/proc/{second.pid}").exists()
+            assert watched.guarantee()[0].pid == first.pid  # the other one is left alone
+            assert [process.incarnation for process in watched.guarantee()] == [1, 2]
+
+    go(work)
+
+
+def test_a_proof_on_request_is_a_new_one() -> None:
+    async def work() -> None:
+        async with running([camera("bay-1")]) as watched:
+            watched.prove()  # nothing serves yet: nothing is asked
+            await until(lambda: watched.state() == "proved")
+            before = watched.guarantee()[0].proofs[0].nonce
+            watched.prove()
+            question = watched._slots[0].question
+            assert question is not None and question.nonce != before
+            watched.prove()  # asked already: the same question stands
+            assert watched._slots[0].question is question
+            await until(lambda: watched.guarantee()[0].proofs[0].nonce == question.nonce, 10)
+            assert {proof.nonce for proof in watched.guarantee()[0].proofs} == {question.nonce}
+
+    go(work)
+
+
+def test_a_camera_more_and_one_less() -> None:
+    async def work() -> None:
+        async with running([camera("bay-1")]) as watched:
+            await until(lambda: watched.shows("bay-1") == ("live", ""))
+            watched.add_camera(0, camera("p0.canary"))
+            await until(lambda: watched.shows("p0.canary") == ("live", ""))
+            with pytest.raises(Conflict):
+                watched.add_camera(0, camera("p0.canary"))
+            with pytest.raises(NotFound):
+                watched.add_camera(1, camera("p1.canary"))
+            os.kill(watched.guarantee()[0].pid, signal.SIGKILL)  # a new life gets it again
+            await until(lambda: watched.guarantee()[0].incarnation == 2)
+            await until(lambda: watched.shows("p0.canary") == ("live", ""))
+            watched.remove_camera("p0.canary")
+            for ask in (watched.camera, watched.remove_camera):
+                with pytest.raises(NotFound):
+                    ask("p0.canary")
+            await asyncio.sleep(0.5)  # reports of it that were under way
+            assert watched.shows("bay-1") == ("live", "")
 
     go(work)
 

@@ -57,6 +57,7 @@ def test_a_good_file_is_read_with_its_defaults() -> None:
     retention = config.retention
     assert (retention.calls_days, retention.access_log_days, retention.security_log_days) == (180, 180, 400)
     assert [bay.id for bay in config.bays] == ["bay-1", "bay-2"]
+    assert [(bay.onvif_port, bay.serial) for bay in config.bays] == [(80, ""), (80, "")]
     assert [bay.presence for bay in config.bays] == ["bay", "none"], "only a bay with a page of its own has presence"
     assert config.button("bay-1-tablet") == (config.bays[0], Button(id="bay-1-tablet", kind="web"))
     assert config.bay("bay-2") is config.bays[1]
@@ -180,6 +181,15 @@ MISTAKES = [
         ":11: bays[0].camera_sub: a sub stream needs a main stream",
         "set camera too",
     ),
+    (
+        'camera = "rtsp://viewer:${CAM1}@192.0.2.12/main"',
+        'camera = "pattern:"\nserial = "AB12"',
+        ":19: bays[1].serial: a serial number needs an rtsp camera",
+        "leave it out",
+    ),
+    ('id = "bay-2"', 'id = "bay-2"\nonvif_port = 65536', ":17: bays[1].onvif_port: must be at most 65535", ""),
+    ('id = "bay-2"', 'id = "bay-2"\nonvif_port = -1', ":17: bays[1].onvif_port: must be at least 0", ""),
+    ('id = "bay-2"', 'id = "bay-2"\nserial = "a\\nb"', ":17: bays[1].serial: is not", ""),
     ("192.0.2.12/main", "192.0.2.12:99999/main", ":18: bays[1].camera: a port of an rtsp address is from 1", ""),
     ("192.0.2.12/main", "192.0.2.12/a b", ":18: bays[1].camera: a camera address has no blanks", "%20"),
     ("192.0.2.12/main", "[::g]/main", ":18: bays[1].camera: an rtsp address that cannot be read", "rtsp://user:"),
@@ -301,13 +311,16 @@ def test_models_can_be_made_without_a_file() -> None:
 
 
 def test_warnings_name_each_gap() -> None:
-    text = GOOD.replace("viewer:${CAM1}@192.0.2.12", "192.0.2.12")
+    text = GOOD.replace("viewer:${CAM1}@192.0.2.12", "192.0.2.12").replace(
+        'id = "bay-2"', 'id = "bay-2"\nonvif_port = 0'
+    )
     text = text.replace("[media]", 'tls = "off"\n[media]\nenforce = "warn"\n[retention]\ncalls_days = 181')
     text = text.replace("window_seconds = 2", "access_log_days = 401\n[notice]\nlegal_bases = ['6(1)(f)']")
     seen = "\n".join(f"{what} ({hint})" for what, hint in warnings(read(text)))
     for expected in (
         "bay bay-2 has a camera and no call button",
         "bay bay-1 has a camera and no sign is named",
+        "the camera of bay bay-2 is not asked whether it records by itself (set onvif_port)",
         "camera bay-2 has no password",
         "no controller is named",
         "the interest is not named",

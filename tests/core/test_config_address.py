@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.config_address import Address
+from monitor.core.config_address import Address, Login
 from monitor.core.config_secrets import substitute
 
 
@@ -54,6 +54,16 @@ def test_any_user_and_password_can_stand_in_an_address(user: str, password: str)
     assert urllib.parse.unquote(parts.username or "") == user
     assert urllib.parse.unquote(parts.password or "") == password
     assert str(address) == "rtsp://camera:8554/main"
+    login = address.login()
+    assert login is not None and (login.host, login.user, login.password) == ("camera", user, password)
+    assert repr(login) == "Login(host='camera')"
+
+
+def test_who_asks_a_camera() -> None:
+    assert Address("rtsp://[::1]:554/a").login() == Login("::1", "", "")
+    assert Address("rtsp://u:p:q@H/a").login() == Login("h", "u", "p:q")
+    assert Address("rtsp://u@h/").login() == Login("h", "u", "")
+    assert Address("pattern:").login() is None and Address("file:/a.mp4").login() is None
 
 
 @pytest.mark.parametrize(

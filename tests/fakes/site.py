@@ -45,7 +45,8 @@ def _value(value: object) -> str:
 
 
 class VigilSite:
-    """`bays` are tables of the configuration; what else a test needs goes into `media`. `cwd` is where Vigil runs, and
+    """`bays` are tables of the configuration; what else a test needs goes into `media`. It is ready when `ready`
+    answers 200: `/healthz` for one whose seal is broken on purpose. `cwd` is where Vigil runs, and
     where Python finds it, unless `env` names another place in PYTHONPATH."""
 
     def __init__(
@@ -57,8 +58,10 @@ class VigilSite:
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
         cwd: Path = ROOT,
+        ready: str = "/readyz",
     ) -> None:
         self.folder = folder
+        self._ready = ready
         self._cwd = cwd
         self._under = list(under)
         self.port, self.udp_port = free_port(), free_port(socket.SOCK_DGRAM)
@@ -104,7 +107,7 @@ class VigilSite:
         while True:
             assert self._process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx2.HTTPError):
-                if httpx2.get(f"{self.url}/readyz").status_code == 200:
+                if httpx2.get(f"{self.url}{self._ready}").status_code == 200:
                     self.token("it")  # now, so that no later measurement waits for the command line
                     return
             assert time.monotonic() < deadline, f"not ready: {self.log.read_text()}"

@@ -12,18 +12,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from monitor.control.headers import HEADERS
+from monitor.evidence.web_source import PAGES
 
 WEB = Path(__file__).resolve().parents[2] / "web"
-PAGES = {"/": "/index.html", "/blank": "/blank"}
 TICK_SECONDS = 0.5
 
 
 class WebPages:
-    """`answers` holds the JSON of the paths below `/api`; `/api/events` ticks a clock, and ends at each `renew`, so
-    that the page connects and asks for everything afresh."""
+    """`answers` holds the JSON of the paths below `/api`; `/api/events` ticks a clock, tells each of `events` (type,
+    data) once, and ends at each `renew`, so that the page connects and asks for everything afresh. `silent` answers
+    nothing below `/api`, as a server that is lost."""
 
     def __init__(self) -> None:
         self.answers: dict[str, object] = {}
+        self.events: list[tuple[str, object]] = []
+        self.silent = False
+        self.asked: list[str] = []
+        """Method and path of every request below `/api`."""
         self._renewals = 0
         self._stopped = False
         pages = self
@@ -31,6 +36,8 @@ class WebPages:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 pages._answer(self)
+
+            do_POST = do_GET
 
             def log_message(self, *_: object) -> None:
                 """Nothing: a test's output is its own."""
@@ -54,9 +61,14 @@ class WebPages:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.partition("?")[0]
-        path = PAGES.get(path, path)
+        if path.startswith("/api/"):
+            self.asked.append(f"{request.command} {request.path}")
+        if path in PAGES:
+            path = f"/{PAGES[path]}"
         with contextlib.suppress(ConnectionError):
-            if path == "/api/events":
+            if path.startswith("/api/") and self.silent:
+                request.send_error(503)
+            elif path == "/api/events":
                 self._events(request)
             elif path in self.answers:
                 self._send(request, "application/json", json.dumps(self.answers[path]).encode())
@@ -78,8 +90,12 @@ class WebPages:
     def _events(self, request: BaseHTTPRequestHandler) -> None:
         self._send(request, "text/event-stream", None)
         renewals = self._renewals
-        sent = 0.0
-        while renewals == self._renewals and not self._stopped:
+        sent, told = 0.0, 0
+        while renewals == self._renewals and not self._stopped and not self.silent:
+            for type_, data in self.events[told:]:
+                told += 1
+                request.wfile.write(f"event: {type_}\ndata: {json.dumps(data)}\n\n".encode())
+                request.wfile.flush()
             if time.monotonic() - sent > TICK_SECONDS:
                 sent = time.monotonic()
                 clock = json.dumps({"now_ms": round(time.time() * 1000)})

@@ -17,6 +17,9 @@ import pytest
 
 from monitor.core.call_state import CallStateName
 from monitor.core.camera_state import CameraFault, CameraReason, CameraStateName
+from monitor.core.process_state import ProcessStateName
+from monitor.evidence.finding import ROWS, Verdict
+from monitor.evidence.web_source import CAPTURE
 from tests.project.tree import REPO
 
 WEB = REPO / "web"
@@ -36,13 +39,6 @@ PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 FORBIDDEN = re.compile(
     r"alarm|detect|detekt|ensur|\bsikr(?:e|er|ede|et)\b|overvåg|monitorer"
     r"|monitor\w*\s+(?:the\s+|a\s+|our\s+)?(?:patient|condition|vital)|diagnos|vital|triage",
-    re.I,
-)
-CAPTURE = re.compile(
-    r"canvas|getContext|MediaRecorder|ImageCapture|captureStream|requestPictureInPicture|documentPictureInPicture"
-    r"|createImageBitmap|drawImage|toDataURL|toBlob|texImage|webgl|VideoEncoder|new VideoFrame\b"
-    r"|MediaStreamTrackProcessor|RTCRtpScriptTransform|createEncodedStreams|serviceWorker|\bcaches\b|indexedDB"
-    r"|createObjectURL|showSaveFilePicker|getUserMedia|getDisplayMedia|download=",
     re.I,
 )
 REFUSED_BY_POLICY = re.compile(
@@ -82,7 +78,7 @@ def wanted(code: Iterable[str], pages: Iterable[str], keys: Iterable[str]) -> tu
         for template in TEMPLATE.findall(text):
             if template.split(".")[0] not in families:
                 continue
-            pattern = re.compile(re.sub(r"\\\$\\\{.*?\\\}", "[a-z0-9-]+", re.escape(template)))
+            pattern = re.compile(re.sub(r"\\\$\\\{.*?\\\}", "[a-z0-9_-]+", re.escape(template)))
             matching = {key for key in known if pattern.fullmatch(key)}
             used |= matching
             if not matching:
@@ -100,6 +96,10 @@ def closed_lists() -> set[str]:
         if reason:
             keys |= {f"reason.{reason}.why", f"reason.{reason}.doing"}
     keys |= {f"state.{state}" for state in get_args(CameraStateName)}
+    keys |= {f"guarantee.row.{row}" for row in ROWS}
+    keys |= {f"audit.state.{state}" for state in get_args(ProcessStateName)}
+    for verdict in get_args(Verdict):
+        keys |= {f"audit.verdict-of-row.{verdict}", f"notice.verdict.{verdict}.title", f"audit.verdict.{verdict}.text"}
     return keys | {f"call.state.{state}" for state in get_args(CallStateName) if state not in {"idle", "closed"}}
 
 

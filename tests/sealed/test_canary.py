@@ -18,19 +18,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from monitor.audit.memory import search_memory
+from monitor.audit.search import patterns, search_tree
+from monitor.audit.witness import FanotifyWitness, ancestors
 from tests.conftest import Chromium
 from tests.fakes.camera import RtspCamera
 from tests.fakes.site import running_site
 from tests.fakes.wall_page import sign_in, wait_for_frames
 from tests.fakes.whep_client import WhepViewer, stay_on_loopback, watch
-from tests.fakes.witness import (
-    FanotifyWitness,
-    StraceWitness,
-    ancestors,
-    patterns,
-    search_memory,
-    search_tree,
-)
+from tests.fakes.witness import StraceWitness, files_of
 
 SECONDS = 20.0
 VIEWERS = 10
@@ -86,7 +82,7 @@ def test_the_canary_is_nowhere(tmp_path, camera, profile, chromium: Chromium):
     wanted = patterns(TOKEN)
     ours: list[int] = [os.getpid()]
     strace = StraceWitness(wanted, tmp_path / "strace.log")
-    witness = FanotifyWitness(wanted, lambda lineage: any(p in lineage for p in ours) and camera.pid not in lineage)
+    witness = FanotifyWitness(wanted, files_of(ours, but=[camera.pid]))
     if ROOT:
         witness.start()
     bays = [{**BAY, "camera": camera.url()}]
@@ -116,8 +112,10 @@ def test_the_canary_is_nowhere(tmp_path, camera, profile, chromium: Chromium):
             assert sps
             wanted.update(patterns(TOKEN, sps))
             if ROOT:
-                assert search_memory(media, patterns(TOKEN)), "the media process relays, so its window must hold it"
-                assert search_memory(site.pid, patterns(TOKEN)) == [], "the control process never holds a frame"
+                assert search_memory(media, patterns(TOKEN)).found, (
+                    "the media process relays, so its window must hold it"
+                )
+                assert search_memory(site.pid, patterns(TOKEN)).found == (), "the control process never holds a frame"
             assert written_by(media) == before
             status = Path(f"/proc/{media}/status").read_text()
             assert "VmSwap:\t       0 kB" in status
@@ -126,10 +124,10 @@ def test_the_canary_is_nowhere(tmp_path, camera, profile, chromium: Chromium):
             witness.stop()
         else:
             strace.stop()
-    searched = witness.searched_bytes if ROOT else strace.searched_bytes
+    searched = witness.searched_octets if ROOT else strace.searched_bytes
     modified = set(witness.modified) if ROOT else strace.modified
     print(f"searched {len(modified)} files, {searched} bytes")
-    assert not witness.overflowed
+    assert witness.complete
     # the witness saw what certainly was written, so it was awake
     assert any("journal.sqlite3" in path for path in modified)
     if ROOT:
@@ -147,7 +145,7 @@ def test_a_leak_of_the_media_process_is_found(tmp_path, camera):
 
     leak = tmp_path / "leak.h264"
     ours: list[int] = []
-    witness = FanotifyWitness(patterns(TOKEN), lambda lineage: any(pid in lineage for pid in ours))
+    witness = FanotifyWitness(patterns(TOKEN), files_of(ours))
     witness.start()
     with leaky_relay(camera.url(), leak) as pid:
         ours.append(pid)
@@ -158,7 +156,7 @@ def test_a_leak_of_the_media_process_is_found(tmp_path, camera):
         assert written_by(pid) > 0, "the count of written bytes would not have shown it"
     witness.stop()
     assert str(leak) in witness.modified
-    assert "raw" in {name for _, name in witness.hits}, witness.hits
+    assert "raw" in {hit.pattern for hit in witness.hits}, witness.hits
     assert search_tree(tmp_path, patterns(TOKEN)) == [(str(leak), "raw")]
 
 
@@ -169,13 +167,13 @@ def test_a_stopped_camera_leaves_nothing_in_memory(tmp_path, camera):
         site.wait_for("bay-1", "live", 10)
         time.sleep(1)
         (media,) = site.media_pids()
-        assert search_memory(media, patterns(TOKEN))
+        assert search_memory(media, patterns(TOKEN)).found
         answer = http.post("/api/bays/bay-1/curtain", json={"closed": True, "minutes": 10})
         assert answer.status_code == 200, answer.text
         site.wait_for("bay-1", "curtain", 3)
         time.sleep(1)  # what the connection still had in hand when it was closed is freed, and so overwritten
-        assert search_memory(media, patterns(TOKEN)) == []
+        assert search_memory(media, patterns(TOKEN)).found == ()
         assert ancestors(media)
         http.post("/api/bays/bay-1/curtain", json={"closed": False})
         site.wait_for("bay-1", "live", 10)
-        assert search_memory(media, patterns(TOKEN))
+        assert search_memory(media, patterns(TOKEN)).found

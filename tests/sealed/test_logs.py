@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 from aiortsp.rtsp.connection import RTSPConnection
 
+from monitor.audit.search import patterns, search, search_tree
 from tests.fakes.camera import RtspCamera
 from tests.fakes.faulty_rtsp import SDP, ScriptedCamera, interleaved, reply, rtp
 from tests.fakes.site import running_site
-from tests.fakes.witness import patterns, search, search_tree
 
 pytestmark = [pytest.mark.sealed, pytest.mark.whole]
 

@@ -350,8 +350,9 @@ def reads_environment(tree: ast.Module) -> bool:
 
 
 def test_nothing_in_the_product_leaves_a_lock_off() -> None:
-    for path, tree in product_sources("."):
-        assert not leaves_a_lock_off(tree), path
+    """But for `vigil prove`, in processes that can be nothing but attackers (see test_prove.py)."""
+    named = {path.name for path, tree in product_sources(".") if leaves_a_lock_off(tree)}
+    assert named == {"prove_process.py"}
     assert leaves_a_lock_off(ast.parse("seal(spec, frozenset({'fsize'}))"))
     assert leaves_a_lock_off(ast.parse("media.seal.seal(spec, without=x)"))
 
