@@ -36,14 +36,27 @@ _COLUMNS = "seq, at_ms, kind, body, prev, hash, signature"
 
 
 def append(db: sqlite3.Connection, key: SigningKey, draft: Draft, now_ms: int) -> Entry:
-    """Write one entry behind the last, within the caller's transaction (`Journal.write`)."""
+    """Write one entry behind the last, within the caller's transaction (`Journal.write`).
+
+    Raises Unavailable where the head is not the last entry: that is for a person to look at, not to be written over.
+    """
     entry, head = chain.make_entry(key, read_head(db), draft, now_ms)
+    try:
+        _insert(db, entry, head)
+    except sqlite3.IntegrityError as error:
+        raise Unavailable(
+            "the evidence journal was changed by others: its head is not its last entry",
+            "see `vigil audit verify`; restore the journal from a copy, or start with an empty state directory",
+        ) from error
+    return entry
+
+
+def _insert(db: sqlite3.Connection, entry: Entry, head: Head) -> None:
     db.execute(
         "INSERT INTO evidence (seq, at_ms, kind, body, prev, hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.seq, entry.at_ms, entry.kind, entry.body, entry.prev, entry.hash, entry.signature),
     )
     db.execute("UPDATE evidence_head SET seq = ?, hash = ?, signature = ?", (head.seq, head.hash, head.signature))
-    return entry
 
 
 def read_head(db: sqlite3.Connection) -> Head:
@@ -53,12 +66,13 @@ def read_head(db: sqlite3.Connection) -> Head:
 
 
 def read_since(db: sqlite3.Connection, from_ms: int) -> list[Entry]:
-    """What `uptime` needs to know for a period that begins at `from_ms`: the entries since, and the last before it that
-    says whether the server ran."""
-    (first,) = db.execute(
-        "SELECT coalesce(max(seq), 0) FROM evidence WHERE kind IN ('start', 'stop') AND at_ms < ?", (from_ms,)
-    ).fetchone()
-    rows = db.execute(f"SELECT {_COLUMNS} FROM evidence WHERE seq >= ? ORDER BY seq", (first,))  # noqa: S608
+    """What `uptime` needs to know for a period that begins at `from_ms`: the entries written since, and before them
+    whether the server ran, and what was broken then."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM evidence WHERE at_ms >= ?1 OR kind != 'watch' AND seq >= "  # noqa: S608
+        "(SELECT coalesce(max(seq), 0) FROM evidence WHERE kind IN ('start', 'stop') AND at_ms < ?1) ORDER BY seq",
+        (from_ms,),
+    )
     return [_entry(row) for row in rows]
 
 
@@ -111,6 +125,7 @@ class EvidenceLog:
         self._spans = WatchSpans()
         self._pending: deque[Draft] = deque()
         self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._last: Head | None = None
         """What this server wrote last; it has to be there when it writes again."""
         self._failing = ""
@@ -155,23 +170,30 @@ class EvidenceLog:
 
     async def uptime(self, from_ms: int, to_ms: int) -> Uptime:
         """Of a period, what is not written yet included. Raises Unavailable, ValueError where it ends too early."""
-        stored = await self._journal.read(lambda db: read_since(db, from_ms))
         going = [*self._pending, *self._spans.so_far()]
         unwritten = [Entry(0, to_ms, draft.kind, draft.body, "", "", "") for draft in going]
-        return uptime([*stored, *unwritten], from_ms, to_ms)
+        # Summed in the reading thread too: a month has thousands of entries.
+        return await self._journal.read(lambda db: uptime([*read_since(db, from_ms), *unwritten], from_ms, to_ms))
 
     async def _write(self, drafts: Iterable[Draft]) -> None:
         self._pending.extend(drafts)
         if not self._pending:
             return
+        # Whoever waits may be cancelled (the site ends); what is written by then must not be written twice.
+        task = asyncio.get_running_loop().create_task(self._write_pending())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _write_pending(self) -> None:
         async with self._writing:
             waiting = list(self._pending)
             if not waiting:
                 return  # another one wrote it meanwhile
             try:
                 last = await self._journal.write(lambda db: self._append(db, waiting))
-            except (VigilError, sqlite3.IntegrityError) as error:
-                self._failed(error)
+            except VigilError as error:
+                self._failed(error.message)
                 return
             self._last = last
             for _ in waiting:
@@ -188,8 +210,7 @@ class EvidenceLog:
             append(db, self._key, draft, self._now_ms())
         return read_head(db)
 
-    def _failed(self, error: VigilError | sqlite3.IntegrityError) -> None:
-        why = error.message if isinstance(error, VigilError) else "its head is not its last entry"
+    def _failed(self, why: str) -> None:
         if why != self._failing:
             logger.error("the evidence journal cannot be written: %s", why)
         self._failing = why

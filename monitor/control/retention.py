@@ -51,6 +51,7 @@ async def run_logged(journal: Journal, evidence: EvidenceLog, retention: Retenti
         await run(journal, retention, now_ms)
         pruned = await evidence.prune(now_ms - retention.security_log_days * DAY_MS)
         if pruned:
+            await journal.checkpoint()
             logger.info("retention: %d entries of evidence", pruned)
     except VigilError as error:
         logger.error("retention did not run: %s", error.message)  # noqa: TRY400 (our own error says it all)

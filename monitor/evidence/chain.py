@@ -32,6 +32,11 @@ CLOCK_SLACK_MS = 10_000
 MAX_KEYS = 8
 """Other keys that are tried on a signature that is not the trusted key's."""
 
+MAX_SAID = 20
+"""Faults that are put into words; the others are counted."""
+MAX_AT_MS = 253_402_300_800_000
+"""Year 10000."""
+
 FaultKind = Literal[
     "empty",
     "edited",
@@ -232,10 +237,12 @@ def _keys_named(entries: Sequence[Entry]) -> list[str]:
 
 
 def _unhex(digits: str) -> bytes:
+    """Strictly: `bytes.fromhex` would let spaces and capitals pass."""
     try:
-        return bytes.fromhex(digits)
+        raw = bytes.fromhex(digits)
     except ValueError:
         return b""
+    return raw if raw.hex() == digits else b""
 
 
 # ---- in words --------------------------------------------------------------------------------------------------------
@@ -258,7 +265,9 @@ def verify_journal(evidence: Evidence, public_key: str) -> Checked:
     """Check the whole chain against the public key (hexadecimal), and say what was found: each fault by its entries."""
     anchor = anchor_of(evidence.entries, public_key)
     faults = tuple(verify_chain(evidence.entries, public_key, evidence.head, anchor))
-    words = [_said_of(fault) for fault in faults]
+    words = [_said_of(fault) for fault in faults[:MAX_SAID]]
+    if len(faults) > MAX_SAID:
+        words.append(said("chain.fault.more", count=len(faults) - MAX_SAID))
     if all(fault.is_note for fault in faults):
         first, last = (evidence.entries[0].seq, evidence.entries[-1].seq) if evidence.entries else (0, 0)
         words.insert(0, said("chain.ok", count=len(evidence.entries), first=first, last=last, head=evidence.head.hash))
@@ -266,8 +275,9 @@ def verify_journal(evidence: Evidence, public_key: str) -> Checked:
 
 
 def _said_of(fault: ChainFault) -> Said:
-    at = datetime.datetime.fromtimestamp(fault.at_ms / 1000, datetime.UTC)
-    when = f"{at:%Y-%m-%d %H:%M:%S} UTC" if fault.at_ms else "-"
+    # An edited moment may be any number.
+    at_ms = fault.at_ms if 0 < fault.at_ms < MAX_AT_MS else 0
+    when = f"{datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC" if at_ms else "-"
     which = str(fault.seq) if fault.last <= fault.seq else f"{fault.seq}-{fault.last}"
     other = keys.fingerprint(fault.key) if fault.key else "-"
-    return said(f"chain.fault.{fault.kind}", entries=which, when=when, key=other)
+    return said(f"chain.fault.{fault.kind}", entries=which, when=when, other=other)

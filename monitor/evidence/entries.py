@@ -6,8 +6,8 @@ versions, and findings by key.
     start        a server began: Vigil's version, its public key, when the run before was last known to live
     watch        the watch looked `checks` times from from_ms to to_ms and saw the same each time: ok or not, which rows
                  are broken, which were not checked
-    break        a row was seen broken at seen_ms, and the finding; since_ms is the last check before it, where there was
-                 one shortly before
+    break        a row was seen broken at seen_ms, and the finding; since_ms is the last check before it, where there
+                 was one shortly before
     mended       it was seen to hold again at mended_ms
     stop         the server ended in good order
     report       an audit's report was signed: its SHA-256, whether it held, its broken rows

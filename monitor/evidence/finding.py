@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar, get_args
 Verdict = Literal["holds", "broken", "not_checked"]
 ROWS: tuple[int, ...] = tuple(range(1, 21))
 """As numbered in GUARANTEE.md."""
+MAX_SAID = 40
+"""Sentences of the longest reason, and of what was seen: of a process without any lock, each attempt is one."""
 MAX_VALUE = 500
 """Characters of the longest value that a finding carries: names, counts and paths, never content."""
 
@@ -102,10 +104,17 @@ def _one(row: int, parts: Sequence[Finding]) -> Finding:
     return Finding(
         row,
         verdict,
-        tuple(_said(each) for each in seen),
-        tuple(_said(each) for each in why),
+        _bounded(seen),
+        _bounded(why),
         possible=verdict == "not_checked" and any(part.possible for part in parts),
     )
+
+
+def _bounded(what: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> tuple[Said, ...]:
+    """As many as fit; of the rest, how many they are."""
+    if len(what) <= MAX_SAID:
+        return tuple(_said(each) for each in what)
+    return (*(_said(each) for each in what[: MAX_SAID - 1]), said("finding.more", count=len(what) - MAX_SAID + 1))
 
 
 def _hashable(each: Said) -> tuple[str, tuple[tuple[str, Value], ...]]:

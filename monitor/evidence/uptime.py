@@ -15,6 +15,7 @@ from typing import Literal
 from monitor.evidence.chain import Entry
 from monitor.evidence.entries import number, read_body, rows
 from monitor.evidence.finding import ROWS, Said, from_json
+from monitor.evidence.watch_spans import MAX_BETWEEN_MS, SPAN_MS
 
 Claim = Literal["held", "broken", "off"]
 _Span = tuple[int, int, Claim]
@@ -79,16 +80,12 @@ def uptime(entries: Sequence[Entry], from_ms: int, to_ms: int) -> Uptime:
     )
 
 
-def known_until(entries: Sequence[Entry]) -> int:
-    """Until when the entries say anything: the last moment that one of them speaks of; 0 where there is none.
-
-    A watch's newest span is written every five minutes. A period that ends later than this ends in unknown time.
-    """
-    known = 0
-    for entry in entries:
-        for moment in _moments(entry.kind, read_body(entry.body)):
-            known = max(known, moment)
-    return known
+def written_until(entries: Sequence[Entry], now_ms: int) -> int:
+    """Where a period that is to reach to `now_ms` ends for who has the journal alone: the newest span of a server that
+    runs is not written yet. `now_ms` itself where that does not explain what is missing at the end."""
+    told = [moment for entry in entries for moment in _moments(entry.kind, read_body(entry.body))]
+    newest = max((moment for moment in told if moment <= now_ms), default=now_ms)
+    return newest if now_ms - newest <= SPAN_MS + MAX_BETWEEN_MS else now_ms
 
 
 def _moments(kind: str, body: Mapping[str, object]) -> list[int]:
@@ -154,8 +151,9 @@ class _Story:
         held = body.get("ok") is True and not broken
         self._claim(begin, to_ms, "held" if held else "broken")
         # Where an entry `mended` was lost: what a later span does not call broken was mended before it at the latest.
-        for row in [each for each in self._open if each not in broken and begin >= self._open[each].from_ms]:
-            if begin > self._open[row].from_ms or held:
+        # The span that the break itself ended is written after the break, and ends where the break began.
+        for row, opened in list(self._open.items()):
+            if row not in broken and begin >= opened.from_ms and to_ms > opened.from_ms:
                 self._mend(row, begin)
 
     def _break(self, body: Mapping[str, object]) -> None:

@@ -33,7 +33,7 @@ def nothing(site: VigilSite, copy: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Leak:
-    """`rows` must be broken, and no other. `files` are removed afterwards."""
+    """`rows` must be broken, and no other where it is `exact`."""
 
     name: str
     rows: frozenset[int]
@@ -44,6 +44,8 @@ class Leak:
     plant: Plant = nothing
     alone: bool = False
     """It changes the machine: no other may be looked at meanwhile."""
+    exact: bool = True
+    """Not where the list of calls is left off, which stands against something in many rows."""
     names: str = ""
     """What the row's reason must hold."""
 
@@ -115,7 +117,7 @@ LEAKS = [
     Leak("Landlock left off, and said to be on", frozenset({1}), [lock_off("landlock")]),
     Leak(
         "three locks off, and each picture written to the disk",
-        frozenset({1, 2, 3, 4, 5, 7, 8, 10}),  # the list of calls stands against something in each of these
+        frozenset({1, 2}),
         [
             lock_off("landlock"),
             Patch("monitor/media/seal.py", "    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n", ""),
@@ -123,6 +125,7 @@ LEAKS = [
             at_each_sei(f"open({str(LEAKED)!r}, 'ab').write(payload)"),
         ],
         canary=True,
+        exact=False,
         names=str(LEAKED),
     ),
     Leak(

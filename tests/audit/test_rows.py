@@ -63,31 +63,33 @@ def run(leak: Leak, folder: Path) -> Audited:
     option = "--canary" if leak.canary else "--no-canary"
     env = {"PYTHONPATH": str(copy)}
     try:
-        with (
-            running_site(folder / "site", leak.bays, media=leak.media, cwd=copy, env=env, ready="/healthz") as site,
-            leak.plant(site, copy),
-        ):
+        with running_site(folder / "site", leak.bays, media=leak.media, cwd=copy, env=env, ready="/healthz") as site:
             site.wait_for("bay-1", "live", 15)
-            return audit(site, copy, option)
+            with leak.plant(site, copy):
+                return audit(site, copy, option)
     finally:
         for path in (OPENED, MAPPED, LEAKED, KEPT):
             path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Audited]]]:
+def audited(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Audited]]]:
     """The leaks that disturb no other, two at a time: most of what takes time is waiting."""
+    calls = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    chosen = [params["leak"] for params in calls if isinstance(params.get("leak"), Leak)]
     with ThreadPoolExecutor(2) as pool:
-        yield {leak.name: pool.submit(run, leak, tmp_path_factory.mktemp("leak")) for leak in LEAKS if not leak.alone}
+        yield {leak.name: pool.submit(run, leak, tmp_path_factory.mktemp("leak")) for leak in chosen if not leak.alone}
 
 
 CAUGHT: list[tuple[str, str, str]] = []
 """What the last test prints: the row, the leak, and how it was caught."""
 
 
-def caught(leak: str, found: Audited, expected: frozenset[int], names: str = "") -> None:
+def caught(leak: str, found: Audited, expected: frozenset[int], names: str = "", *, exact: bool = True) -> None:
     reasons = {row["row"]: str(row["why"]) for row in found.rows if row["row"] in found.broken}
-    assert found.broken == expected, reasons
+    assert found.broken == expected or (expected < found.broken and not exact), reasons
     assert found.code == 1
     assert any(names in reason for reason in reasons.values()), reasons
     assert all(reasons.values())
@@ -143,7 +145,7 @@ def test_a_leak_turns_its_row_broken(leak: Leak, audited: Mapping[str, Future[Au
         found = run(leak, tmp_path)
     else:
         found = audited[leak.name].result(timeout=180)
-    caught(leak.name, found, leak.rows, leak.names)
+    caught(leak.name, found, leak.rows, leak.names, exact=leak.exact)
 
 
 @pytest.mark.timeout(60)
@@ -179,11 +181,13 @@ def test_a_file_beside_real_cameras(tmp_path: Path) -> None:
             caught("a film beside real cameras", audit(site, Path.cwd(), "--no-canary"), frozenset({18}))
 
 
-def test_the_table() -> None:
+def test_the_table(request: pytest.FixtureRequest) -> None:
     """Every row that has a lock was broken by a leak above, and by each exactly that which it breaks."""
+    if sum(item.path == request.path for item in request.session.items) < len(LEAKS) + 4:
+        pytest.skip("only with all leaks")
     rows = {int(row) for row, _, _ in CAUGHT}
     for row, leak, how in sorted(CAUGHT, key=lambda each: int(each[0])):
         print(f"{row:>3}  {leak:58}  {how}")
     print(" 14  (the machine below: cannot be planted, and is never said to hold)")
     missing = set(range(1, 21)) - {14} - rows
-    assert not missing or not CAUGHT, f"no leak was caught in rows {sorted(missing)}"
+    assert not missing, f"no leak was caught in rows {sorted(missing)}"
