@@ -50,7 +50,7 @@ demo: setup ## four synthetic cameras and a call button each, on this machine
 	@$(BIN)/vigil demo
 
 test: lint ## everything that must hold, lint first
-	@$(BIN)/python -m pytest
+	@sh tools/run-tests.sh $(BIN)/python
 
 lint: setup-test ## style, types, the direction of imports
 	@$(BIN)/ruff check .

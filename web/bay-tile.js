@@ -3,7 +3,7 @@
  * Must never show a picture that `bayView` does not call live: the cover over it is opaque.
  */
 
-import { bayView, tileStream, VIEW_ICONS } from "./bay-view.js";
+import { VIEW_ICONS, bayView, tileStream, titleOf } from "./bay-view.js";
 import { element, icon, setIcon, setText } from "./dom.js";
 import { Freshness } from "./picture-age.js";
 import { captureMoment } from "./server-clock.js";
@@ -142,7 +142,7 @@ export class BayTile extends HTMLElement {
    */
   #draw(bay, view, nowMs, call) {
     const age = nowMs === null ? null : this.#freshness.age(nowMs);
-    const state = word(`state.${view.name}`);
+    const state = word(titleOf(view));
     this.dataset["state"] = view.name;
     this.dataset["fault"] = view.fault ? "yes" : "no";
     this.dataset["call"] = call?.state ?? "";

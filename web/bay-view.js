@@ -31,6 +31,14 @@ export const VIEW_ICONS = {
   "no-camera": "no-camera",
 };
 
+/**
+ * The key of the words that name what is seen. A camera that was stopped because a picture might be stored is not broken.
+ * @param {BayView} view
+ */
+export function titleOf(view) {
+  return view.why === "reason.guarantee-broken.why" ? "state.stopped" : `state.${view.name}`;
+}
+
 /** A camera may take this long to be connected before it counts as a fault. */
 const CONNECTING_MS = 5000;
 

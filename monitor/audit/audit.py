@@ -227,7 +227,7 @@ def _without_site(findings: list[Finding]) -> list[Finding]:
     """What an audit without a site could not look at cannot be looked at by it: it is named, and is no omission."""
     found = [
         dataclasses.replace(each, possible=False)
-        if each.possible and any(why.key == "browser.not-served" for why in each.why)
+        if each.possible and (each.row in NEEDS_SITE or any(why.key == "browser.not-served" for why in each.why))
         else each
         for each in findings
     ]

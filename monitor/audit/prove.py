@@ -89,8 +89,8 @@ class _Proving:
         return next((each.place for each in self.ground.scratches if str(each.path) == path), "")
 
 
-def prove(environment: Mapping[str, str], without: Sequence[str] = ()) -> Proved:
-    """Attack a seal; `without` names locks to leave off. Takes some seconds.
+def prove(environment: Mapping[str, str], without: Sequence[str] = (), roles: Sequence[str] = ROLES) -> Proved:
+    """Attack a seal; `without` names locks to leave off, `roles` which of the processes to attack. Takes some seconds.
 
     `environment` is the whole environment of a media process. Must be called in the main thread: the kernel ends the
     processes with the thread that started them. Raises SealError where a process cannot be sealed, or ends before it
@@ -103,7 +103,7 @@ def prove(environment: Mapping[str, str], without: Sequence[str] = ()) -> Proved
     with _deferred() as asked, prove_ground.opened() as ground, contextlib.ExitStack() as running:
         proving = _Proving(ground, tuple(without))
         # All at once: most of the time goes into importing what a media process imports.
-        processes = {role: running.enter_context(started(role, ground, environment)) for role in ROLES}
+        processes = {role: running.enter_context(started(role, ground, environment)) for role in roles}
         for role, process in processes.items():
             process.order(ground, proving.without, role)
             for message in process.messages():

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 MAX_PENDING = 500
 """Entries that wait for a journal that cannot be written."""
 
-_COLUMNS = "seq, at_ms, kind, body, prev, hash, signature"
+_COLUMNS = "seq, at_ms, " + ", ".join(f"CAST({name} AS BLOB)" for name in ("kind", "body", "prev", "hash", "signature"))
+"""As bytes: a text that was edited need not be UTF-8."""
 
 
 def append(db: sqlite3.Connection, key: SigningKey, draft: Draft, now_ms: int) -> Entry:
@@ -61,7 +62,7 @@ def _insert(db: sqlite3.Connection, entry: Entry, head: Head) -> None:
 
 def read_head(db: sqlite3.Connection) -> Head:
     """The last entry's number and hash, as the head says."""
-    row = db.execute("SELECT seq, hash, signature FROM evidence_head").fetchone()
+    row = db.execute("SELECT seq, CAST(hash AS BLOB), CAST(signature AS BLOB) FROM evidence_head").fetchone()
     return EMPTY if row is None else Head(_number(row[0]), _text(row[1]), _text(row[2]))
 
 
@@ -170,10 +171,11 @@ class EvidenceLog:
 
     async def uptime(self, from_ms: int, to_ms: int) -> Uptime:
         """Of a period, what is not written yet included. Raises Unavailable, ValueError where it ends too early."""
-        going = [*self._pending, *self._spans.so_far()]
-        unwritten = [Entry(0, to_ms, draft.kind, draft.body, "", "", "") for draft in going]
-        # Summed in the reading thread too: a month has thousands of entries.
-        return await self._journal.read(lambda db: uptime([*read_since(db, from_ms), *unwritten], from_ms, to_ms))
+        async with self._writing:  # an entry that is being written would be told twice
+            going = [*self._pending, *self._spans.so_far()]
+            unwritten = [Entry(0, to_ms, draft.kind, draft.body, "", "", "") for draft in going]
+            # Summed in the reading thread too: a month has thousands of entries.
+            return await self._journal.read(lambda db: uptime([*read_since(db, from_ms), *unwritten], from_ms, to_ms))
 
     async def _write(self, drafts: Iterable[Draft]) -> None:
         self._pending.extend(drafts)
@@ -247,4 +249,4 @@ def _number(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else ""

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -121,11 +122,24 @@ def _connect(path: Path) -> sqlite3.Connection:
     """A connection without implicit transactions, which its own thread will use later."""
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA secure_delete=ON")  # what retention deletes is overwritten, not only unlinked
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Write ahead. Where two processes turn a new file to it at once SQLite refuses one of them without waiting."""
+    give_up = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def migrations() -> list[tuple[int, str]]:

@@ -17,11 +17,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from monitor.evidence import keys
-from monitor.evidence.entries import Draft, canonical_json, number, read_body, text
+from monitor.evidence.entries import MAX_AT_MS, Draft, canonical_json, number, read_body, text
 from monitor.evidence.finding import Said, said
 from monitor.evidence.keys import SigningKey
 
@@ -34,8 +34,6 @@ MAX_KEYS = 8
 
 MAX_SAID = 20
 """Faults that are put into words; the others are counted."""
-MAX_AT_MS = 253_402_300_800_000
-"""Year 10000."""
 
 FaultKind = Literal[
     "empty",
@@ -204,7 +202,7 @@ def _entry(entry: Entry, public_key: str, own_keys: Sequence[str]) -> list[Chain
         return [ChainFault("other-key" if other else "signature", entry.seq, entry.seq, entry.at_ms, other)]
     if entry.kind == "rolled_back":
         lost = number(read_body(entry.body), "seq") or 0
-        return [ChainFault("rolled-back", lost, entry.seq, entry.at_ms)]
+        return [ChainFault("rolled-back", lost, lost, entry.at_ms)]
     return []
 
 
@@ -265,13 +263,29 @@ def verify_journal(evidence: Evidence, public_key: str) -> Checked:
     """Check the whole chain against the public key (hexadecimal), and say what was found: each fault by its entries."""
     anchor = anchor_of(evidence.entries, public_key)
     faults = tuple(verify_chain(evidence.entries, public_key, evidence.head, anchor))
-    words = [_said_of(fault) for fault in faults[:MAX_SAID]]
-    if len(faults) > MAX_SAID:
-        words.append(said("chain.fault.more", count=len(faults) - MAX_SAID))
+    runs = _runs(faults)
+    words = [_said_of(fault) for fault in runs[:MAX_SAID]]
+    if len(runs) > MAX_SAID:
+        words.append(said("chain.fault.more", count=len(runs) - MAX_SAID))
     if all(fault.is_note for fault in faults):
         first, last = (evidence.entries[0].seq, evidence.entries[-1].seq) if evidence.entries else (0, 0)
         words.insert(0, said("chain.ok", count=len(evidence.entries), first=first, last=last, head=evidence.head.hash))
     return Checked(faults, tuple(words))
+
+
+def _runs(faults: Sequence[ChainFault]) -> list[ChainFault]:
+    """The same with what is wrong with one entry after the other said once: a key that was replaced is one thing, and
+    must not hide the one entry that was edited."""
+    runs: list[ChainFault] = []
+    newest: dict[tuple[FaultKind, str], int] = {}
+    for fault in faults:
+        at = newest.get((fault.kind, fault.key))
+        if at is not None and runs[at].last + 1 == fault.seq:
+            runs[at] = replace(runs[at], last=fault.last)
+        else:
+            newest[fault.kind, fault.key] = len(runs)
+            runs.append(fault)
+    return runs
 
 
 def _said_of(fault: ChainFault) -> Said:

@@ -18,16 +18,20 @@ versions, and findings by key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from monitor.evidence.finding import Finding, to_json
+from monitor.evidence.finding import Finding, Said, Value, said, to_json
 
 Kind = Literal["start", "watch", "break", "mended", "stop", "report", "pruned", "rolled_back"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_BODY = 65536
 """Characters of the longest body; the table refuses longer ones."""
+MAX_AT_MS = 253_402_300_800_000
+"""Year 10000: no number of a body is as large."""
+CUTS = ((64, 500), (8, 500), (1, 100))
+"""How many sentences of a finding are kept, and how much of each value, until it fits."""
 
 
 def canonical_json(data: object) -> str:
@@ -73,8 +77,28 @@ def watch(from_ms: int, to_ms: int, checks: int, ok: bool, broken: Iterable[int]
 
 
 def row_broken(finding: Finding, since_ms: int, seen_ms: int) -> Draft:
-    """A row that held, or was not looked at before, is broken."""
-    return _draft("break", row=finding.row, since_ms=since_ms, seen_ms=seen_ms, finding=to_json(finding))
+    """A row that held, or was not looked at before, is broken. Of a finding that is too long the beginning is kept:
+    however much is wrong, that must not keep the break out of the journal."""
+    body = ""
+    for sentences, characters in CUTS:
+        kept = replace(
+            finding, seen=_cut(finding.seen, sentences, characters), why=_cut(finding.why, sentences, characters)
+        )
+        body = canonical_json({"row": finding.row, "since_ms": since_ms, "seen_ms": seen_ms, "finding": to_json(kept)})
+        if len(body) <= MAX_BODY:
+            break
+    return Draft("break", body)
+
+
+def _cut(what: Sequence[Said], sentences: int, characters: int) -> tuple[Said, ...]:
+    return tuple(
+        said(each.key, **{name: _short(value, characters) for name, value in each.values.items()})
+        for each in what[:sentences]
+    )
+
+
+def _short(value: Value, characters: int) -> Value:
+    return value if isinstance(value, int) or len(value) <= characters else f"{value[: characters - 1]}…"
 
 
 def row_mended(row: int, since_ms: int, mended_ms: int) -> Draft:
@@ -112,9 +136,9 @@ def read_body(body: str) -> Mapping[str, object]:
 
 
 def number(data: Mapping[str, object], name: str) -> int | None:
-    """An integer of a body; None where it is none."""
+    """A moment or count of a body; None where it is none, for whoever edited it may have written any number."""
     value = data.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_AT_MS else None
 
 
 def text(data: Mapping[str, object], name: str) -> str:

@@ -40,14 +40,14 @@ def ensure_key(state_dir: Path) -> SigningKey:
     cannot be read or written, is no key, or can be read by others.
     """
     path = state_dir / FILE_NAME
-    if not path.exists():
-        try:
+    try:
+        if not path.exists():
             _make(path)
-        except OSError as error:
-            raise InputError(
-                f"the signing key cannot be written into {state_dir}: {error.strerror}",
-                "give the directory to the user that runs Vigil",
-            ) from error
+    except OSError as error:
+        raise InputError(
+            f"the signing key cannot be written into {state_dir}: {error.strerror}",
+            "give the directory to the user that runs Vigil",
+        ) from error
     return load_key(state_dir)
 
 
@@ -55,19 +55,23 @@ def load_key(state_dir: Path) -> SigningKey:
     """The key in `state_dir`. Raises InputError where there is none, or as `ensure_key` does."""
     path = state_dir / FILE_NAME
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # Not blocking: of a pipe that somebody put there no key is waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise InputError(f"there is no signing key {path}", "it is made when `vigil serve` runs first") from None
     except OSError as error:
         raise InputError(f"the signing key {path} cannot be read: {error.strerror}", "run as its owner") from error
-    with open(descriptor, "rb") as file:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if mode & 0o077:
-            raise InputError(
-                f"the signing key {path} can be used by others (mode {mode:04o})",
-                f"if nobody used it: chmod 600 {path}; if in doubt move it away, and a new one is made",
-            )
-        pem = file.read(MAX_FILE_BYTES)
+    try:
+        status = os.fstat(descriptor)
+        mode = stat.S_IMODE(status.st_mode)
+        pem = os.read(descriptor, MAX_FILE_BYTES) if stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(descriptor)
+    if mode & 0o077 and pem:
+        raise InputError(
+            f"the signing key {path} can be used by others (mode {mode:04o})",
+            f"if nobody used it: chmod 600 {path}; if in doubt move it away, and a new one is made",
+        )
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from monitor.evidence.chain import Entry
+from monitor.evidence.chain import CLOCK_SLACK_MS, Entry
 from monitor.evidence.entries import number, read_body, rows
-from monitor.evidence.finding import ROWS, Said, from_json
+from monitor.evidence.finding import ROWS, Said, from_json, said
 from monitor.evidence.watch_spans import MAX_BETWEEN_MS, SPAN_MS
+from monitor.evidence.words import can_say
 
 Claim = Literal["held", "broken", "off"]
 _Span = tuple[int, int, Claim]
@@ -114,11 +115,13 @@ class _Story:
         """The next entry."""
         body = read_body(entry.body)
         moments = _moments(entry.kind, body)
+        if entry.kind == "rolled_back":
+            self._stopped_ms = None  # the journal is an older one now; what this one does not say is not known
         if not moments:
             return
         (moment,) = moments
         if entry.kind == "start":
-            self._off_until(moment)
+            self._start(moment, number(body, "last_alive_ms"))
             self._close_all(self._known_ms)
             self._known_ms = moment
             return
@@ -126,7 +129,7 @@ class _Story:
             self._close_all(moment)
             self._stopped_ms, self._known_ms = moment, moment
             return
-        self._off_until(_first(number(body, "from_ms"), number(body, "since_ms"), moment))
+        self._stopped_ms = None  # a server ran, and its `start` is not here: since when is not known
         self._known_ms = moment if self._known_ms is None else max(self._known_ms, moment)
         if entry.kind == "watch":
             self._watch(body, moment)
@@ -145,7 +148,7 @@ class _Story:
 
     def _watch(self, body: Mapping[str, object], to_ms: int) -> None:
         begin = number(body, "from_ms")
-        if begin is None or body.get("ok") not in {True, False}:
+        if begin is None or not isinstance(body.get("ok"), bool):
             return
         broken = rows(body, "broken")
         held = body.get("ok") is True and not broken
@@ -165,7 +168,7 @@ class _Story:
             why = from_json(finding).why if isinstance(finding, dict) else ()
         except ValueError:
             why = ()
-        self._open[row] = Break(row, since, None, why)
+        self._open[row] = Break(row, since, None, tuple(each if can_say(each) else _unknown(each) for each in why))
 
     def _mend(self, row: int | None, moment: int) -> None:
         gone = self._open.pop(row, None) if row is not None else None
@@ -177,10 +180,12 @@ class _Story:
         for row in list(self._open):
             self._mend(row, _first(moment, self._open[row].from_ms))
 
-    def _off_until(self, moment: int) -> None:
-        if self._stopped_ms is not None:
+    def _start(self, moment: int, last_alive_ms: int | None) -> None:
+        """A server began. That it was off since the last stop is not so where one lived meanwhile (on a full disk, say,
+        so that none of its entries is here)."""
+        if self._stopped_ms is not None and (last_alive_ms or 0) <= self._stopped_ms + CLOCK_SLACK_MS:
             self._claim(self._stopped_ms, moment, "off")
-            self._stopped_ms = None
+        self._stopped_ms = None
 
     def _claim(self, begin: int, end: int, claim: Claim) -> None:
         if begin < end:
@@ -216,6 +221,11 @@ def _state(active: Mapping[Claim, int]) -> Literal["held", "broken", "off", "unk
 
 def _touches(each: Break, from_ms: int, to_ms: int) -> bool:
     return each.from_ms < to_ms and (each.to_ms is None or each.to_ms >= from_ms)
+
+
+def _unknown(reason: Said) -> Said:
+    """A reason that another version of Vigil wrote, with words that this one does not have."""
+    return said("chain.reason-unknown", name=reason.key)
 
 
 def _first(*values: int | None) -> int:

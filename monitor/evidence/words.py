@@ -41,6 +41,14 @@ def say(language: Language, what: Said) -> str:
     return word(language, what.key, **what.values)
 
 
+def can_say(what: Said) -> bool:
+    """Whether there are words for it in every language: what another version of Vigil wrote down may have none."""
+    try:
+        return all(say(language, what) is not None for language in LANGUAGES)
+    except (KeyError, ValueError):
+        return False
+
+
 def say_all(language: Language, what: Iterable[Said]) -> str:
     """Several, one behind the other."""
     return " ".join(say(language, each) for each in what)

@@ -203,17 +203,6 @@ def during(action: Callable[[], None]) -> Callable[[str], None]:
 
 
 @needs_root
-def test_a_token_written_by_hand_into_the_state_directory(site: Site, token: bytes) -> None:
-    leak = site.site.state_dir / "by-hand"
-    try:
-        findings = judge(site.run(during(lambda: leak.write_bytes(b"..." + token) and None), watch_seconds=3.0))
-    finally:
-        leak.unlink(missing_ok=True)
-    assert verdicts(findings) == expected(9)
-    assert str(leak) in why(findings, 9)
-
-
-@needs_root
 def test_a_token_in_the_servers_log(site: Site, token: bytes) -> None:
     def write() -> None:
         with site.site.log.open("ab") as log:

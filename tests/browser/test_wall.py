@@ -59,11 +59,11 @@ def is_covered(screen: Screen) -> bool:
 
 
 @pytest.mark.timeout(150)
-def test_every_frame_for_a_minute(screen):
-    """How we will know 2: the decoder gets the camera's rate for 60 s, on server and page."""
+def test_every_frame(screen):
+    """The decoder gets the camera's rate, on server and page. A whole minute, of four bays: `test_profile.py`."""
     tile_state(screen, "live", 10)
     started, before = time.monotonic(), screen.frames()
-    while time.monotonic() - started < 60:
+    while time.monotonic() - started < 20:
         time.sleep(5)
         assert tile_state(screen, "live", 0.5) < 0.5
     rate = (screen.frames() - before) / (time.monotonic() - started)

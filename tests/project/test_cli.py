@@ -71,7 +71,9 @@ def test_version() -> None:
 def test_help_names_every_command() -> None:
     code, out, _ = vigil("--help")
     assert code == 0
-    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.MULTILINE) == ["check", "demo", "serve", "token"]
+    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.MULTILINE) == [
+        *("audit", "check", "demo", "prove", "serve", "token")
+    ]
 
 
 def test_no_command_is_help_on_standard_error() -> None:

@@ -49,11 +49,12 @@ def codes(rows: Iterable[list[str]]) -> list[str]:
 
 def commands(command: click.Command, name: str) -> dict[str, click.Command]:
     """Every command that does something, by its whole name."""
-    if isinstance(command, click.Group):
-        return {
-            key: each for sub in command.commands.values() for key, each in commands(sub, f"{name} {sub.name}").items()
-        }
-    return {name: command}
+    if not isinstance(command, click.Group):
+        return {name: command}
+    below = {
+        key: each for sub in command.commands.values() for key, each in commands(sub, f"{name} {sub.name}").items()
+    }
+    return {name: command, **below} if command.invoke_without_command else below
 
 
 def settings() -> set[str]:
@@ -78,7 +79,7 @@ def test_options_of_commands() -> None:
         option
         for each in commands(cli.vigil, "vigil").values()
         for parameter in each.params
-        for option in parameter.opts
+        for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--")
     }
     written = {option for row in table(README, "Commands") for option in re.findall(r"--[a-z-]+", " ".join(row))}

@@ -28,7 +28,7 @@ from tests.fakes.wall_page import sign_in, wait_for_frames
 from tests.fakes.whep_client import WhepViewer, stay_on_loopback, watch
 from tests.fakes.witness import StraceWitness, files_of
 
-SECONDS = 20.0
+SECONDS = 8.0
 VIEWERS = 10
 TOKEN = secrets.token_bytes(32)
 """New at each run: what an earlier run left behind is never taken for this one's."""

@@ -23,6 +23,7 @@ import monitor
 from monitor import cli_prove
 from monitor.audit import prove_ground, prove_table
 from monitor.audit.prove import OWN_PROOF, STATE, Proved, Tried, _judged, prove
+from monitor.audit.prove_running import ROLES
 from monitor.control.media_process import MediaProcess, environment
 from monitor.core.errors import InputError, SealError
 from monitor.evidence import words
@@ -72,9 +73,19 @@ MAY_NOT_BE_HERE = {
 }
 
 
+ENOUGH: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("descriptors",): ("heir",),
+    ("one-thread",): ("early",),
+    ("undumpable",): ("victim",),
+    ("fsize", "descriptors"): ("heir",),
+    ("core", "undumpable", "fsize", "landlock"): ("victim",),
+}
+"""Which process the locks concern, where it is one alone: the rest of the proof would only take time."""
+
+
 @functools.cache
 def proved(*without: str) -> Proved:
-    return prove(environment(), without)
+    return prove(environment(), without, ENOUGH.get(without, ROLES))
 
 
 def succeeded(*without: str) -> set[str]:

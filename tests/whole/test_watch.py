@@ -168,6 +168,7 @@ def swap(folder: Path) -> Iterator[None]:
         area.unlink()
 
 
+@pytest.mark.alone
 def test_swap_takes_all_pictures_away_until_it_is_off(site: VigilSite, tmp_path: Path) -> None:
     screen = Screen(site)
     with site.http("it") as http:

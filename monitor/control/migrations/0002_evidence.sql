@@ -46,6 +46,10 @@ WHEN NOT EXISTS (SELECT 1 FROM evidence WHERE NEW.one = 1 AND seq = NEW.seq AND 
 BEGIN
     SELECT RAISE(ABORT, 'the head of the evidence is its last entry');
 END;
+CREATE TRIGGER evidence_head_is_one BEFORE INSERT ON evidence_head   -- INSERT OR REPLACE deletes without a trigger
+BEGIN
+    SELECT RAISE(ABORT, 'there is one head of the evidence');
+END;
 CREATE TRIGGER evidence_head_is_kept BEFORE DELETE ON evidence_head
 BEGIN
     SELECT RAISE(ABORT, 'the head of the evidence is kept');
