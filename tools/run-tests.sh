@@ -5,7 +5,7 @@
 set -u
 
 python=$1
-calm="tests/sealed/test_prove.py tests/evidence tests/core tests/project
+calm="tests/sealed/test_prove.py tests/evidence tests/core tests/project tests/control
     tests/audit/test_report.py tests/audit/test_report_pdf.py tests/audit/test_diff.py"
 others=""
 for path in $calm; do

@@ -124,7 +124,8 @@ async def _all(request: Request) -> tuple[list[Finding], Mapping[str, str], Cana
         canary = await canary_run.run(
             site, request.client, state_dir, window_seconds=request.config.media.window_seconds
         )
-        findings += canary_run.judge(canary)
+        # First, for reasons are bounded: a file that was written says more than each way by which it could have been.
+        findings = [*canary_run.judge(canary), *findings]
     else:
         findings += canary_run.not_run(said("audit.no-canary"))
     findings += _changed(site, await asyncio.to_thread(find_site, state_dir))
